@@ -1,0 +1,5 @@
+package server
+
+type conn struct{}
+
+type slot struct{}
