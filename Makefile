@@ -1,10 +1,35 @@
 GO ?= go
-export CGO_ENABLED = 0
+FUZZTIME ?= 60s
+BENCH ?= .
+
+# The binary is static; only the race detector needs cgo.
+export CGO_ENABLED ?= 0
+
+.PHONY: run build test check race fuzz bench
+
+# One broker with the embedded ZooKeeper on 127.0.0.1:9092 and :2181, data under ./data. Ctrl-C stops it cleanly.
+run: build
+	@bin/gregor
 
 build:
-	$(GO) build -trimpath -o bin/gregor ./tools/gregor
+	$(GO) build -trimpath -ldflags "-s -w" -o bin/gregor ./tools/gregor
 
-test:
+test: build
 	$(GO) test ./...
 
-.PHONY: build test
+race:
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+# staticcheck and golangci-lint are used where they are installed; gofmt, vet and the house rules always run.
+check:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt -w: $$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) test ./internal/lint
+	@if command -v staticcheck >/dev/null; then staticcheck ./...; else echo "staticcheck is not installed: skipped"; fi
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: skipped"; fi
+
+fuzz:
+	FUZZTIME=$(FUZZTIME) GO=$(GO) scripts/dev/fuzz.sh
+
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
