@@ -1,5 +1,399 @@
 package server
 
-type conn struct{}
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
 
-type slot struct{}
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/wire"
+)
+
+const (
+	anonymous = "User:ANONYMOUS"
+	// maxCoalesced responses, or about maxCoalescedBytes, leave in one go; what follows waits for the next round.
+	maxCoalesced      = 64
+	maxCoalescedBytes = 1 << 20
+)
+
+// conn is one connection. Its reader goroutine (serve) owns in and clientID; whoever has set writing owns out.
+type conn struct {
+	srv      *Server
+	listener *listener
+	nc       net.Conn
+	host     string
+	index    int64
+
+	in       input
+	clientID *string
+	out      output
+
+	// activity moves whenever bytes do; the idle sweep compares it with what it saw last.
+	activity atomic.Uint64
+	// muteUntil, in nanoseconds since 1970, holds back the next read.
+	muteUntil atomic.Int64
+
+	idle struct { // owned by the idle sweep
+		seen  uint64
+		since time.Time
+	}
+
+	mu struct {
+		sync.Mutex
+		room sync.Cond // in-flight requests became fewer
+		// head and tail are the requests in flight, in arrival order.
+		head, tail *Request
+		inFlight   int
+		// readerWrites: the reader will send what is ready before it waits for anything, so completions need not.
+		readerWrites bool
+		writing      bool
+		draining     bool // no further request is read
+		readerDone   bool
+		dead         bool // the socket is closed; nothing is sent any more
+		forgotten    bool
+	}
+}
+
+var requestPool = sync.Pool{New: func() any { return new(Request) }}
+
+func newConn(s *Server, l *listener, nc net.Conn, host string) *conn {
+	c := &conn{srv: s, listener: l, nc: nc, host: host, index: s.nextConn.Add(1) - 1}
+	c.mu.room.L = &c.mu.Mutex
+	if t, ok := nc.(*net.TCPConn); ok {
+		if s.opt.SendBuffer > 0 {
+			t.SetWriteBuffer(s.opt.SendBuffer)
+		}
+		if s.opt.ReceiveBuffer > 0 {
+			t.SetReadBuffer(s.opt.ReceiveBuffer)
+		}
+	}
+	c.in.init(c)
+	c.out.init(c)
+	return c
+}
+
+// ID is Kafka's connection id: local address, remote address, index.
+func (c *conn) ID() string {
+	return c.nc.LocalAddr().String() + "-" + c.nc.RemoteAddr().String() + "-" + strconv.FormatInt(c.index, 10)
+}
+
+// errDrained ends a reader whose server stops.
+var errDrained = errors.New("server is stopping")
+
+func (c *conn) serve() {
+	err := c.readLoop()
+	c.in.close()
+	// A peer that closed, half-closed or vanished is no news; anything else was decided here and is worth its one line.
+	quiet := err == nil || errors.Is(err, io.EOF) || errors.Is(err, errDrained)
+	var op *net.OpError
+	lost := errors.As(err, &op) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
+	if !quiet && !lost {
+		c.srv.log.Warnf("Closing connection %s from %s on listener %s: %v", c.ID(), c.nc.RemoteAddr(), c.listener.Name, err)
+	}
+	c.mu.Lock()
+	c.mu.readerDone = true
+	c.mu.readerWrites = false
+	if !quiet {
+		c.die()
+	}
+	write := c.claimWriter()
+	c.mu.Unlock()
+	if write {
+		c.writeReady()
+	}
+	c.finish()
+}
+
+// authenticate is the stage before the first request; a PLAINTEXT listener has none.
+func (c *conn) authenticate() (principal string, err error) { return anonymous, nil }
+
+func (c *conn) readLoop() error {
+	principal, err := c.authenticate()
+	if err != nil {
+		return err
+	}
+	for {
+		c.waitMuted()
+		frame, owner, err := c.nextFrame()
+		if err != nil {
+			return err
+		}
+		if err := c.start(principal, frame, owner); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *conn) waitMuted() {
+	until := c.muteUntil.Load()
+	if until == 0 {
+		return
+	}
+	c.flush()
+	t := time.NewTimer(time.Until(time.Unix(0, until)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.srv.stop:
+	}
+	c.muteUntil.CompareAndSwap(until, 0)
+}
+
+// start decodes the header, queues the request and runs its function. It takes over one reference to owner.
+func (c *conn) start(principal string, frame []byte, owner *buffer) error {
+	h, body, err := wire.ParseHeader(frame)
+	var api *API
+	if err == nil {
+		api, err = c.srv.row(h)
+	}
+	if err != nil {
+		owner.release()
+		return err
+	}
+	r := requestPool.Get().(*Request)
+	*r = Request{Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: c.internClientID(h.ClientID), Body: body,
+		ReceivedAt: time.Now(), Principal: principal, Listener: c.listener.Name, ControlPlane: c.listener.ControlPlane,
+		RemoteAddr: c.nc.RemoteAddr(), conn: c, owner: owner}
+	if !c.enqueue(r) {
+		owner.release()
+		return net.ErrClosed
+	}
+	if api.Start != nil {
+		if err := api.Start(c.srv.ctx, r); err != nil {
+			return fmt.Errorf("%s request version %d: %w", wire.APIName(h.Key), h.Version, err)
+		}
+		return nil
+	}
+	c.flush()
+	return c.handle(api, r)
+}
+
+// row finds the table's row for a header; Apache Kafka closes on types and versions it does not serve.
+func (s *Server) row(h wire.Header) (*API, error) {
+	var api *API
+	if h.Key >= 0 && int(h.Key) < len(s.table) {
+		api = s.table[h.Key]
+	}
+	if api == nil {
+		return nil, fmt.Errorf("request type %d (%s) is not served", h.Key, wire.APIName(h.Key))
+	}
+	if !api.AnyVersion && (h.Version < api.MinVersion || h.Version > api.MaxVersion) {
+		return nil, fmt.Errorf("%s request version %d is not served, only %d to %d", wire.APIName(h.Key), h.Version, api.MinVersion, api.MaxVersion)
+	}
+	return api, nil
+}
+
+// internClientID spares an allocation per request: a connection's client id hardly ever changes.
+func (c *conn) internClientID(id []byte) *string {
+	if id == nil {
+		return nil
+	}
+	if c.clientID == nil || *c.clientID != string(id) {
+		s := string(id)
+		c.clientID = &s
+	}
+	return c.clientID
+}
+
+// handle serves a request to its end with kmsg's messages.
+func (c *conn) handle(api *API, r *Request) error {
+	if err := wire.Check(r.Key, r.Version, r.Body); err != nil {
+		return err
+	}
+	msg := kmsg.RequestForKey(r.Key)
+	msg.SetVersion(r.Version)
+	if err := msg.ReadFrom(r.Body); err != nil {
+		return fmt.Errorf("%w: %s request version %d: %v", wire.ErrMalformed, wire.APIName(r.Key), r.Version, err)
+	}
+	resp, err := api.Handle(c.srv.ctx, r, msg)
+	if err != nil {
+		return fmt.Errorf("%s request version %d: %w", wire.APIName(r.Key), r.Version, err)
+	}
+	if resp == nil {
+		r.CompleteSilently()
+		return nil
+	}
+	r.CompleteMessage(resp)
+	return nil
+}
+
+// enqueue puts r at the end of the requests in flight, waiting while they are too many.
+func (c *conn) enqueue(r *Request) bool {
+	c.mu.Lock()
+	for c.mu.inFlight >= c.srv.opt.MaxInFlight && !c.mu.dead {
+		c.mu.Unlock()
+		c.flush()
+		c.mu.Lock()
+		if c.mu.inFlight >= c.srv.opt.MaxInFlight && !c.mu.dead {
+			c.mu.room.Wait()
+		}
+	}
+	if c.mu.dead {
+		c.mu.Unlock()
+		return false
+	}
+	if c.mu.tail == nil {
+		c.mu.head = r
+	} else {
+		c.mu.tail.next = r
+	}
+	c.mu.tail = r
+	c.mu.inFlight++
+	c.mu.readerWrites = true
+	c.mu.Unlock()
+	return true
+}
+
+// flush is called by the reader before it waits for anything: it sends what is ready, and from here on completions do so themselves.
+func (c *conn) flush() {
+	c.mu.Lock()
+	c.mu.readerWrites = false
+	write := c.claimWriter()
+	c.mu.Unlock()
+	if write {
+		c.writeReady()
+	}
+}
+
+// claimWriter, with mu held, makes the caller the writer if there is something to write and nobody does it.
+func (c *conn) claimWriter() bool {
+	if c.mu.writing || c.mu.head == nil || !c.mu.head.done || c.mu.dead {
+		return false
+	}
+	c.mu.writing = true
+	return true
+}
+
+// writeReady sends responses until the oldest request in flight is not complete. The caller has set writing.
+func (c *conn) writeReady() {
+	for {
+		c.mu.Lock()
+		first, n, bytes := c.mu.head, 0, 0
+		last := (*Request)(nil)
+		for r := first; r != nil && r.done && n < maxCoalesced && bytes < maxCoalescedBytes; r = r.next {
+			last = r
+			n++
+			if r.resp != nil {
+				bytes += r.resp.Size()
+			}
+		}
+		if n == 0 || c.mu.dead {
+			c.mu.writing = false
+			c.mu.Unlock()
+			return
+		}
+		c.mu.head = last.next
+		if c.mu.head == nil {
+			c.mu.tail = nil
+		}
+		last.next = nil
+		c.mu.Unlock()
+
+		err := c.out.send(first)
+		for r := first; r != nil; {
+			next := r.next
+			if r.resp != nil {
+				r.resp.Discard()
+			}
+			*r = Request{}
+			requestPool.Put(r)
+			r = next
+		}
+		c.mu.Lock()
+		c.mu.inFlight -= n
+		if err != nil {
+			c.die()
+		}
+		c.mu.Unlock()
+		c.mu.room.Signal()
+		if err != nil && !isPeerGone(err) {
+			c.srv.log.Warnf("Closing connection %s from %s: sending a response failed: %v", c.ID(), c.nc.RemoteAddr(), err)
+		}
+	}
+}
+
+// writeAndFinish is the writer goroutine.
+func (c *conn) writeAndFinish() {
+	defer c.srv.wg.Done()
+	c.writeReady()
+	c.finish()
+}
+
+// die, with mu held, closes the socket and drops what was to be sent. Requests in flight complete later, into nothing.
+func (c *conn) die() {
+	if c.mu.dead {
+		return
+	}
+	c.mu.dead = true
+	c.nc.Close()
+	for r := c.mu.head; r != nil; r = r.next {
+		if r.done && r.resp != nil {
+			r.resp.Discard()
+			r.resp = nil
+		}
+	}
+	c.mu.head, c.mu.tail = nil, nil
+	c.mu.room.Broadcast()
+}
+
+// finish closes and forgets the connection when its reader has ended and everything in flight was answered, or it is dead.
+func (c *conn) finish() {
+	c.mu.Lock()
+	over := c.mu.readerDone && !c.mu.forgotten && (c.mu.dead || (c.mu.head == nil && !c.mu.writing))
+	if over {
+		c.mu.forgotten = true
+		c.die()
+	}
+	c.mu.Unlock()
+	if over {
+		c.srv.forget(c)
+	}
+}
+
+// drain lets the connection end after what is in flight.
+func (c *conn) drain() {
+	c.mu.Lock()
+	c.mu.draining = true
+	c.mu.Unlock()
+	c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+func (c *conn) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.draining
+}
+
+func (c *conn) abort() {
+	c.mu.Lock()
+	c.die()
+	c.mu.Unlock()
+	c.finish()
+}
+
+func (c *conn) closeIfIdle(now time.Time, limit time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := c.activity.Load()
+	if c.mu.inFlight > 0 || seen != c.idle.seen || c.idle.since.IsZero() {
+		c.idle.seen, c.idle.since = seen, now
+		return
+	}
+	if now.Sub(c.idle.since) >= limit {
+		c.srv.log.Debugf("Closing connection %s: idle for more than %v", c.ID(), limit)
+		c.die()
+	}
+}
+
+func isPeerGone(err error) bool {
+	var op *net.OpError
+	var sys *os.SyscallError
+	return errors.As(err, &op) || errors.As(err, &sys) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
+}

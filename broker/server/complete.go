@@ -1,0 +1,91 @@
+package server
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Complete answers the request with p. Neither may be used afterwards.
+func (r *Request) Complete(p *Response) {
+	if hook := r.conn.srv.opt.Complete; hook != nil {
+		throttle, mute := hook(Completion{Request: r, Bytes: p.Size()})
+		p.setThrottle(throttle)
+		r.conn.mute(mute)
+	}
+	r.complete(p)
+}
+
+// CompleteMessage answers the request with a kmsg response.
+func (r *Request) CompleteMessage(resp kmsg.Response) {
+	resp.SetVersion(r.Version)
+	p := r.NewResponse()
+	header := len(p.B)
+	p.B = resp.AppendTo(p.B)
+	if hook := r.conn.srv.opt.Complete; hook != nil {
+		throttle, mute := hook(Completion{Request: r, Bytes: p.Size()})
+		if t, ok := resp.(interface{ SetThrottle(int32) }); ok && throttle > 0 {
+			t.SetThrottle(throttle)
+			p.B = resp.AppendTo(p.B[:header])
+		}
+		r.conn.mute(mute)
+	}
+	r.complete(p)
+}
+
+// CompleteSilently ends a request that gets no response (Produce with acks=0).
+func (r *Request) CompleteSilently() {
+	if hook := r.conn.srv.opt.Complete; hook != nil {
+		_, mute := hook(Completion{Request: r})
+		r.conn.mute(mute)
+	}
+	r.complete(nil)
+}
+
+// Fail ends a request by closing its connection; the reason is logged.
+func (r *Request) Fail(reason error) {
+	c := r.conn
+	c.srv.log.Warnf("Closing connection %s from %s on listener %s: %v", c.ID(), c.nc.RemoteAddr(), c.listener.Name, reason)
+	r.ReleaseBody()
+	c.abort()
+}
+
+// ReleaseBody gives the request's bytes back before it completes: a produce request that waits for replicas needs them no longer.
+func (r *Request) ReleaseBody() {
+	if r.owner != nil {
+		r.owner.release()
+		r.owner, r.Body = nil, nil
+	}
+}
+
+func (c *conn) mute(d time.Duration) {
+	if d > 0 {
+		c.muteUntil.Store(time.Now().Add(d).UnixNano())
+	}
+}
+
+// complete is where every answered request ends: it queues the response in its place and sees to it that somebody sends it.
+func (r *Request) complete(p *Response) {
+	r.ReleaseBody()
+	if p != nil {
+		p.seal()
+	}
+	c := r.conn
+	c.mu.Lock()
+	if c.mu.dead {
+		c.mu.Unlock()
+		if p != nil {
+			p.Discard()
+		}
+		return
+	}
+	r.resp, r.done = p, true
+	spawn := !c.mu.readerWrites && c.claimWriter()
+	if spawn {
+		c.srv.wg.Add(1)
+	}
+	c.mu.Unlock()
+	if spawn {
+		go c.writeAndFinish()
+	}
+}
