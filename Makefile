@@ -33,3 +33,20 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: interop bench-peer golden
+
+# Clients that no one here wrote, against Gregor and against Apache Kafka 2.7.2. FULL=1: each producer, codec and consumer.
+interop: build
+	scripts/dev/interop-setup.sh
+	GREGOR_INTEROP=1 $(GO) test -count=1 -timeout 120m -v ./integration/...
+
+# The same load on Apache Kafka 2.7.2 and on Gregor. SECONDS=5 is short; ROWS="produce-1k fetch" chooses.
+bench-peer: build
+	scripts/dev/interop-setup.sh kafka
+	$(GO) run ./tools/perf peer $(if $(SECONDS),-seconds $(SECONDS)) $(ROWS)
+
+# What Apache Kafka 2.7.2 writes: recorded into storage/testdata/golden. CASES="codec-none unclean" records only these.
+golden:
+	scripts/dev/interop-setup.sh kafka
+	$(GO) run ./integration/golden $(CASES)

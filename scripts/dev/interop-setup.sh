@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Fetches what the interop tests run against, into ./.cache. What is there is left alone.
+# Usage: interop-setup.sh [kafka | clients]   (default: both)
+#   kafka    Java, ZooKeeper, Apache Kafka 2.7.2
+#   clients  kcat, kafka-clients 4.x, kafka-python, and the programs built from integration/
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+what=${1:-all}
+mkdir -p .cache/jars .cache/bin
+
+# apt PACKAGE COMMAND-OR-FILE: installs the package if the command or file is missing.
+apt() {
+  if command -v "$2" >/dev/null || [ -e "$2" ]; then return; fi
+  echo "installing $1"
+  local sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get install -y --no-install-recommends "$1" >/dev/null ||
+    { $sudo apt-get update >/dev/null && $sudo apt-get install -y --no-install-recommends "$1" >/dev/null; }
+}
+
+# jars PROFILE: copies the jars of a profile of integration/java/pom.xml to .cache/jars/PROFILE.
+jars() {
+  if ls .cache/jars/"$1"/*.jar >/dev/null 2>&1; then return; fi
+  apt maven mvn
+  echo "fetching the jars of $1"
+  mvn -q -B -f integration/java/pom.xml -P "$1" dependency:copy-dependencies \
+    -DoutputDirectory="$PWD/.cache/jars/$1.part" -DincludeScope=runtime
+  mv .cache/jars/"$1".part .cache/jars/"$1"
+}
+
+if [ "$what" != clients ]; then
+  apt default-jdk-headless javac
+  apt zookeeper /usr/share/java/zookeeper.jar
+  jars kafka-2.7.2
+fi
+
+if [ "$what" != kafka ]; then
+  apt kcat kcat
+  apt default-jdk-headless javac
+  jars kafka-2.7.2
+  jars clients-4
+  if ! [ -x .cache/python/bin/python ]; then
+    echo "installing kafka-python"
+    python3 -m venv .cache/python || { apt python3-venv /nonexistent; python3 -m venv .cache/python; }
+    .cache/python/bin/pip install -q kafka-python==2.2.15 crc32c python-snappy lz4 zstandard
+  fi
+  for set in kafka-2.7.2 clients-4; do
+    mkdir -p .cache/classes/$set
+    javac -nowarn -cp ".cache/jars/$set/*" -d .cache/classes/$set integration/java/FileTree.java
+  done
+  (cd integration/clients/sarama && CGO_ENABLED=0 go build -o ../../../.cache/bin/sarama-filetree .)
+fi
