@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"gregor/tools/topics"
+)
+
+// command is one row of the table: a tool by its script's name and by the Java class that scripts and people know it as.
+type command struct {
+	name  string
+	class string
+	about string
+	main  func(args []string, stdin io.Reader, stdout, stderr io.Writer) int
+}
+
+var commands []command
+
+// The table is filled here and not in its declaration because kafka-run-class looks into it.
+func init() {
+	commands = []command{
+		{"kafka-server-start", "kafka.Kafka", "start a broker from a properties file", serve},
+		{"kafka-topics", "kafka.admin.TopicCommand", "create, list, describe, alter and delete topics", topics.Main},
+		{"kafka-run-class", "", "run a tool by the name of its Java class", runClass},
+	}
+}
+
+func find(name string) *command {
+	for i := range commands {
+		if commands[i].name == name {
+			return &commands[i]
+		}
+	}
+	return nil
+}
+
+// runClass is kafka-run-class.sh: what sets up a JVM is accepted and means nothing here.
+func runClass(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	for len(args) > 0 {
+		switch args[0] {
+		case "-name":
+			args = args[min(2, len(args)):]
+			continue
+		case "-loggc", "-daemon":
+			args = args[1:]
+			continue
+		}
+		break
+	}
+	if len(args) == 0 {
+		fmt.Fprintln(stdout, "USAGE: kafka-run-class.sh [-daemon] [-name servicename] [-loggc] classname [opts]")
+		return 1
+	}
+	for i := range commands {
+		if c := &commands[i]; c.class == args[0] {
+			return c.main(args[1:], stdin, stdout, stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "Error: Could not find or load main class %s\n"+
+		"Caused by: java.lang.ClassNotFoundException: %s (`gregor help` lists the commands there are)\n", args[0], args[0])
+	return 1
+}
