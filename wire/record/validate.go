@@ -1,7 +1,7 @@
 package record
 
 import (
-	"errors"
+	"fmt"
 
 	"gregor/wire/compress"
 )
@@ -9,7 +9,15 @@ import (
 // KeepCodec as ValidateOptions.Codec is compression.type=producer: the batch stays as it came.
 const KeepCodec compress.Codec = -1
 
-// ValidateOptions is what an append asks of Analyze. The zero value checks nothing that settings ask for.
+// maxDecompressed bounds what one batch may decompress to. Checking needs a small buffer only, so this bounds time; rewriting
+// (compression.type, odd offsets) holds it all, so that has a bound of its own.
+const (
+	maxDecompressed = 1 << 30
+	maxRewritten    = 256 << 20
+)
+
+// ValidateOptions is what an append asks of Analyze. The zero value checks nothing that settings ask for, and MaxTimestampDiff
+// must then be math.MaxInt64.
 type ValidateOptions struct {
 	Topic     string // for messages only
 	Partition int32  // for messages only
@@ -29,9 +37,9 @@ type Analysis struct {
 	Replaced bool  // recompressed or rewritten into a new buffer
 	Count    int32
 
-	opt          ValidateOptions
-	maxTimestamp int64
-	deltaOfMax   int64 // offset of the (first) record with the max timestamp, relative to the base offset
+	timestampType TimestampType
+	maxTimestamp  int64
+	indexOfMax    int32 // index of the record whose offset goes with the max timestamp, -1 for none
 }
 
 // Validated is what an append learns about the batch it is about to write.
@@ -49,13 +57,72 @@ type Validated struct {
 // Analyze does everything that needs no log lock: splits off the one batch, checks its CRC and its records, and recompresses it
 // if the topic asks for it. Nothing in records is changed.
 func Analyze(records []byte, opt ValidateOptions) (Analysis, error) {
-	return Analysis{}, errors.New("record: not there yet")
+	b, err := soleBatch(records, &opt)
+	if err != nil {
+		return Analysis{}, err
+	}
+	source := b.Codec()
+	if !source.Valid() {
+		return Analysis{}, &UndecodableError{Reason: fmt.Sprintf("unknown compression type id %d", source)}
+	}
+	if err := checkBatch(b, &opt); err != nil {
+		return Analysis{}, err
+	}
+	target := opt.Codec
+	if target == KeepCodec || source == compress.None && b.IsControl() {
+		target = source // control batches are not compressed unless they came so
+	}
+	a := Analysis{Batch: b, Count: b.Count(), timestampType: opt.TimestampType}
+	w := newWalk(b, &opt)
+	if source == compress.None {
+		_, err = w.run(b[HeaderSize:], true)
+	} else {
+		w.stream = true
+		err = w.decompress(source, b[HeaderSize:])
+	}
+	if err == nil {
+		err = w.result()
+	}
+	if err != nil {
+		return Analysis{}, err
+	}
+	a.maxTimestamp, a.indexOfMax = w.maxTimestamp, w.indexOfMax
+	if source != target || source != compress.None && w.outOfOrder {
+		if a.Batch, err = rewrite(b, target, &opt); err != nil {
+			return Analysis{}, err
+		}
+		a.Replaced = true
+	}
+	if source != compress.None || target != compress.None || opt.TimestampType == LogAppendTime {
+		a.indexOfMax = a.Count - 1
+	}
+	return a, nil
 }
 
 // Assign stamps offset, leader epoch and, where the topic or a wrong max timestamp asks for it, the timestamp into the batch in
 // place. now is the append time for LogAppendTime; take it under the log's lock so that timestamps follow offsets.
 func (a *Analysis) Assign(baseOffset int64, leaderEpoch int32, now int64) Validated {
-	return Validated{}
+	b := a.Batch
+	v := Validated{
+		Batch:                b,
+		Replaced:             a.Replaced,
+		FirstOffset:          baseOffset,
+		LastOffset:           baseOffset + int64(a.Count) - 1,
+		MaxTimestamp:         a.maxTimestamp,
+		OffsetOfMaxTimestamp: -1,
+		LogAppendTime:        NoTimestamp,
+		Count:                a.Count,
+	}
+	if a.indexOfMax >= 0 {
+		v.OffsetOfMaxTimestamp = baseOffset + int64(a.indexOfMax)
+	}
+	if a.timestampType == LogAppendTime {
+		v.MaxTimestamp, v.LogAppendTime = now, now
+	}
+	b.SetBaseOffset(v.LastOffset - int64(b.LastOffsetDelta()))
+	b.SetLeaderEpoch(leaderEpoch)
+	b.SetMaxTimestamp(v.MaxTimestamp, a.timestampType)
+	return v
 }
 
 // Validate is Analyze and Assign in one.
@@ -67,22 +134,72 @@ func Validate(records []byte, opt ValidateOptions, baseOffset int64, leaderEpoch
 	return a.Assign(baseOffset, leaderEpoch, opt.Now), nil
 }
 
-// Produce is what a produce request's parser must know about one partition's records.
-type Produce struct {
-	Magic         int8
-	Codec         compress.Codec
-	Transactional bool
-	HasProducerID bool
+// soleBatch does what Apache Kafka does per batch of an append (base offset, size, CRC) and demands that there be one. Bytes
+// behind it that could only be the start of another batch are ignored.
+func soleBatch(records []byte, opt *ValidateOptions) (Batch, error) {
+	var first Batch
+	for n, rest := 0, records; ; n++ {
+		raw, next, err := Next(rest)
+		if err == ErrShort {
+			if n == 0 {
+				return nil, &MalformedRequestError{"no whole batch"}
+			}
+			if n > 1 {
+				return nil, &InvalidRecordError{Message: "Compressed outer record has more than one batch"}
+			}
+			return first, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		b := Batch(raw)
+		if b.Magic() < 2 {
+			return nil, &UnsupportedForMessageFormatError{fmt.Sprintf("message format v%d in an append to %s-%d", b.Magic(), opt.Topic, opt.Partition)}
+		}
+		if opt.FromClient && b.BaseOffset() != 0 {
+			return nil, &InvalidRecordError{Message: fmt.Sprintf("The baseOffset of the record batch in the append to %s-%d should be 0, but it is %d",
+				opt.Topic, opt.Partition, b.BaseOffset())}
+		}
+		if opt.MaxBatchBytes > 0 && len(b) > opt.MaxBatchBytes {
+			return nil, &RecordTooLargeError{Size: len(b), Max: opt.MaxBatchBytes}
+		}
+		if len(b) < HeaderSize {
+			return nil, &CorruptError{fmt.Sprintf("size %d is smaller than a batch header (%d)", len(b), HeaderSize)}
+		}
+		if crc := b.ComputeCRC(); crc != b.CRC() {
+			return nil, &CorruptError{fmt.Sprintf("stored crc %d, computed %d, in topic partition %s-%d", b.CRC(), crc, opt.Topic, opt.Partition)}
+		}
+		if n == 0 {
+			first = b
+		}
+		rest = next
+	}
 }
 
-// InspectProduce looks at the first batch as Apache Kafka does while parsing the request: a *MalformedRequestError means that
-// the connection is closed without an answer (null, empty, truncated, unknown magic).
-func InspectProduce(records []byte) (Produce, error) {
-	return Produce{}, errors.New("record: not there yet")
-}
-
-// CheckProduceVersion applies the rules that hold per version of the produce request, before any log is touched: exactly one
-// batch of magic 2 from version 3 on, zstd from version 7 on.
-func CheckProduceVersion(version int16, records []byte) error {
-	return errors.New("record: not there yet")
+// checkBatch holds the header to what a producer may send.
+func checkBatch(b Batch, opt *ValidateOptions) error {
+	count := b.Count()
+	if !opt.FromClient {
+		if count < 0 {
+			return &InvalidRecordError{Message: fmt.Sprintf("Found invalid record count %d in magic v2 batch", count)}
+		}
+		return nil
+	}
+	fromOffsets := int64(b.LastOffsetDelta()) + 1
+	var msg string
+	switch {
+	case fromOffsets <= 0:
+		msg = fmt.Sprintf("Batch has an invalid offset range: [%d, %d]", b.BaseOffset(), b.LastOffset())
+	case count <= 0:
+		msg = fmt.Sprintf("Invalid reported count for record batch: %d", count)
+	case fromOffsets != int64(count):
+		msg = fmt.Sprintf("Inconsistent batch offset range [%d, %d] and count of records %d", b.BaseOffset(), b.LastOffset(), count)
+	case b.IsControl():
+		msg = "Clients are not allowed to write control records"
+	case b.HasProducerID() && b.BaseSequence() < 0:
+		msg = fmt.Sprintf("Invalid sequence number %d in record batch with producerId %d", b.BaseSequence(), b.ProducerID())
+	default:
+		return nil
+	}
+	return &InvalidRecordError{Message: fmt.Sprintf("%s in topic partition %s-%d.", msg, opt.Topic, opt.Partition)}
 }
