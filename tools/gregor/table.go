@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 
+	"gregor/tools/consoleconsumer"
+	"gregor/tools/consoleproducer"
 	"gregor/tools/topics"
 )
 
@@ -22,6 +24,8 @@ func init() {
 	commands = []command{
 		{"kafka-server-start", "kafka.Kafka", "start a broker from a properties file", serve},
 		{"kafka-topics", "kafka.admin.TopicCommand", "create, list, describe, alter and delete topics", topics.Main},
+		{"kafka-console-producer", "kafka.tools.ConsoleProducer", "write each line of standard input to a topic", consoleproducer.Main},
+		{"kafka-console-consumer", "kafka.tools.ConsoleConsumer", "write a topic's records to standard output", consoleconsumer.Main},
 		{"kafka-run-class", "", "run a tool by the name of its Java class", runClass},
 	}
 }

@@ -1,6 +1,8 @@
 package kclient
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -125,7 +127,7 @@ type connectHook struct {
 }
 
 func (h *connectHook) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	if err == nil || h.warn == nil {
+	if err == nil || h.warn == nil || errors.Is(err, context.Canceled) {
 		return
 	}
 	addr := net.JoinHostPort(meta.Host, strconv.Itoa(int(meta.Port)))
