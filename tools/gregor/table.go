@@ -6,6 +6,8 @@ import (
 
 	"gregor/tools/consoleconsumer"
 	"gregor/tools/consoleproducer"
+	"gregor/tools/getoffsetshell"
+	"gregor/tools/serverstop"
 	"gregor/tools/topics"
 )
 
@@ -23,9 +25,13 @@ var commands []command
 func init() {
 	commands = []command{
 		{"kafka-server-start", "kafka.Kafka", "start a broker from a properties file", serve},
+		{"zookeeper-server-start", "org.apache.zookeeper.server.quorum.QuorumPeerMain", "start the embedded ZooKeeper on its own", serveZooKeeper},
 		{"kafka-topics", "kafka.admin.TopicCommand", "create, list, describe, alter and delete topics", topics.Main},
 		{"kafka-console-producer", "kafka.tools.ConsoleProducer", "write each line of standard input to a topic", consoleproducer.Main},
 		{"kafka-console-consumer", "kafka.tools.ConsoleConsumer", "write a topic's records to standard output", consoleconsumer.Main},
+		{"kafka-server-stop", "", "stop the brokers on this machine", serverstop.Kafka.Main},
+		{"zookeeper-server-stop", "", "stop the ZooKeeper servers of gregor on this machine", serverstop.ZooKeeper.Main},
+		{"kafka-get-offsets", "kafka.tools.GetOffsetShell", "print the offsets of a topic's partitions", getoffsetshell.Main},
 		{"kafka-run-class", "", "run a tool by the name of its Java class", runClass},
 	}
 }
