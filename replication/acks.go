@@ -1,0 +1,78 @@
+package replication
+
+import "slices"
+
+// ackWaiter is a produce request's wait for one partition's high watermark.
+type ackWaiter struct {
+	offset int64
+	done   func(error)
+}
+
+// WhenReplicated calls done once, when the high watermark has reached offset or this broker ceases to lead. done must not block. It
+// returns nil when that is so already and done has been called; otherwise a function that takes the wait back (and returns false if
+// done was called or is about to be).
+func (p *Partition) WhenReplicated(offset int64, done func(error)) (cancel func() bool) {
+	p.mu.RLock()
+	log, err := p.usable(NoEpoch, true)
+	if err != nil {
+		p.mu.RUnlock()
+		done(err)
+		return nil
+	}
+	p.hw.Lock()
+	if log.HighWatermark() >= offset {
+		p.hw.Unlock()
+		err := p.ackResult()
+		p.mu.RUnlock()
+		done(err)
+		return nil
+	}
+	w := &ackWaiter{offset: offset, done: done}
+	p.hw.waiters = append(p.hw.waiters, w)
+	p.hw.Unlock()
+	p.mu.RUnlock()
+	return func() bool {
+		p.hw.Lock()
+		defer p.hw.Unlock()
+		i := slices.Index(p.hw.waiters, w)
+		if i < 0 {
+			return false
+		}
+		p.hw.waiters = slices.Delete(p.hw.waiters, i, i+1)
+		return true
+	}
+}
+
+// ackResult, with mu held, is what an acks=all append gets when its offset is replicated.
+func (p *Partition) ackResult() error {
+	if len(p.mu.ISR) < p.m.opt.minISR(p.tp.Topic) {
+		return ErrNotEnoughReplicasAfterAppend
+	}
+	return nil
+}
+
+// releaseWaiters, with hw and mu (at least shared) held, ends the waits that hw satisfies.
+func (p *Partition) releaseWaiters(hw int64) {
+	keep := p.hw.waiters[:0]
+	result := p.ackResult()
+	for _, w := range p.hw.waiters {
+		if w.offset <= hw {
+			go w.done(result)
+		} else {
+			keep = append(keep, w)
+		}
+	}
+	clear(p.hw.waiters[len(keep):])
+	p.hw.waiters = keep
+}
+
+// failWaiters ends every wait with err, because this broker no longer leads.
+func (p *Partition) failWaiters(err error) {
+	p.hw.Lock()
+	all := p.hw.waiters
+	p.hw.waiters = nil
+	p.hw.Unlock()
+	for _, w := range all {
+		go w.done(err)
+	}
+}

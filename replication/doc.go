@@ -1,0 +1,15 @@
+// Package replication decides what a partition of this broker is: its role, leader epoch, in-sync replicas and high watermark, and
+// who waits for it to move.
+//
+// Owns: the set of partitions this broker hosts (Manager) and each one's role (Partition). Logs belong to package storage.
+//
+// Guarded by: Manager.state serialises requests of the controller; Manager.mu the map of partitions; Partition.mu the role: appends
+// and reads hold it shared, role changes exclusively, so no append with an old leader epoch happens after the change. Lock order:
+// Manager.state, Manager.mu, Partition.mu, Partition.hw, the log's own lock, Partition.watch, WatchSet.mu. Whoever waits is resumed
+// in a goroutine of its own, never under these locks.
+//
+// Invariants: the high watermark does not fall while leading; it is the log end when the leader alone is in sync; requests with an
+// older controller epoch or leader epoch change nothing.
+//
+// Imports: storage. Kafka's counterpart: kafka.server.ReplicaManager and kafka.cluster.Partition.
+package replication

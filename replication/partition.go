@@ -1,0 +1,236 @@
+package replication
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gregor/storage"
+)
+
+// NoEpoch in a request means that its sender does not check the leader epoch.
+const NoEpoch int32 = -1
+
+// State is what the controller decided about a partition, as LeaderAndIsr carries it.
+type State struct {
+	ControllerEpoch  int32
+	Leader           int32
+	LeaderEpoch      int32
+	ISR              []int32
+	ZKVersion        int32
+	Replicas         []int32
+	AddingReplicas   []int32
+	RemovingReplicas []int32
+	IsNew            bool
+}
+
+// Partition is one replica hosted by this broker.
+type Partition struct {
+	m  *Manager
+	tp storage.TopicPartition
+
+	mu struct {
+		sync.RWMutex
+		State
+		leading bool
+		// alone: this leader is the only in-sync replica, so its log end is the high watermark.
+		alone bool
+		// epochStart is the log end when this broker became leader.
+		epochStart int64
+		log        *storage.Log // nil until the first LeaderAndIsr made it
+		offline    bool
+		deleted    bool
+		// followers holds what each follower's fetches told, while leading.
+		followers map[int32]*follower
+	}
+
+	// hw serialises changes of the high watermark, so that it never falls when appends race.
+	hw struct {
+		sync.Mutex
+		waiters []*ackWaiter
+	}
+
+	watched atomic.Bool
+	watch   struct {
+		sync.Mutex
+		list []*Watch
+	}
+}
+
+// follower is what a leader knows of another replica.
+type follower struct {
+	endOffset   int64
+	startOffset int64
+	lastFetch   time.Time
+}
+
+func newPartition(m *Manager, tp storage.TopicPartition) *Partition {
+	p := &Partition{m: m, tp: tp}
+	p.mu.LeaderEpoch = NoEpoch
+	p.mu.Leader = -1
+	return p
+}
+
+// TopicPartition is the partition's name.
+func (p *Partition) TopicPartition() storage.TopicPartition { return p.tp }
+
+// Deleted is true once the partition was removed from this broker; look it up again then.
+func (p *Partition) Deleted() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.mu.deleted
+}
+
+// LeaderEpoch is the present leader epoch, -1 before the first LeaderAndIsr.
+func (p *Partition) LeaderEpoch() int32 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.mu.LeaderEpoch
+}
+
+// Snapshot is a copy of the partition's state, for admin requests and metrics.
+func (p *Partition) Snapshot() (s State, leading bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.mu.State, p.mu.leading
+}
+
+// Log is the partition's log, nil while there is none or its directory is offline.
+func (p *Partition) Log() *storage.Log {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.mu.offline {
+		return nil
+	}
+	return p.mu.log
+}
+
+// usable, with mu held, returns the log for a request that carries an expected leader epoch (NoEpoch: none).
+func (p *Partition) usable(epoch int32, leaderOnly bool) (*storage.Log, error) {
+	switch {
+	case p.mu.offline:
+		return nil, ErrOffline
+	case p.mu.deleted || p.mu.log == nil:
+		return nil, ErrNotLeader
+	case epoch != NoEpoch && epoch < p.mu.LeaderEpoch:
+		return nil, ErrFencedLeaderEpoch
+	case epoch != NoEpoch && epoch > p.mu.LeaderEpoch:
+		return nil, ErrUnknownLeaderEpoch
+	case leaderOnly && !p.mu.leading:
+		return nil, ErrNotLeader
+	}
+	return p.mu.log, nil
+}
+
+// Append adds records to the log of the partition this broker leads. acks is the producer's: -1 demands min.insync.replicas.
+// Records may be changed in place.
+func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, now time.Time) (storage.AppendInfo, error) {
+	p.mu.RLock()
+	log, err := p.usable(NoEpoch, true)
+	if err != nil {
+		p.mu.RUnlock()
+		return storage.AppendInfo{}, err
+	}
+	if acks == -1 && len(p.mu.ISR) < p.m.opt.minISR(p.tp.Topic) {
+		p.mu.RUnlock()
+		return storage.AppendInfo{}, ErrNotEnoughReplicas
+	}
+	info, err := log.AppendAsLeader(records, p.mu.LeaderEpoch, origin, now)
+	if err != nil {
+		start := log.LogStartOffset()
+		p.mu.RUnlock()
+		info.LogStartOffset = start
+		return info, p.m.appendFailed(p, err)
+	}
+	if p.mu.alone {
+		p.raise(log, log.LogEndOffset())
+	}
+	p.mu.RUnlock()
+	p.notify()
+	return info, nil
+}
+
+// raise lifts the high watermark to at most hw and releases who waited for it. It returns whether it moved.
+func (p *Partition) raise(log *storage.Log, hw int64) bool {
+	p.hw.Lock()
+	defer p.hw.Unlock()
+	if hw <= log.HighWatermark() {
+		return false
+	}
+	hw = log.SetHighWatermark(hw)
+	if len(p.hw.waiters) > 0 {
+		p.releaseWaiters(hw)
+	}
+	return true
+}
+
+// advance, with mu held shared, computes the high watermark anew from the in-sync replicas' ends.
+func (p *Partition) advance() bool {
+	if !p.mu.leading || p.mu.log == nil {
+		return false
+	}
+	hw := p.mu.log.LogEndOffset()
+	for _, id := range p.mu.ISR {
+		if id == p.m.opt.BrokerID {
+			continue
+		}
+		f := p.mu.followers[id]
+		if f == nil {
+			return false
+		}
+		hw = min(hw, f.endOffset)
+	}
+	return p.raise(p.mu.log, hw)
+}
+
+// FollowerFetched notes that a follower fetches from offset on, which tells that it holds everything before.
+func (p *Partition) FollowerFetched(replica int32, offset, logStart int64, now time.Time) {
+	p.mu.Lock()
+	f := p.mu.followers[replica]
+	if f == nil && p.mu.leading && slices.Contains(p.mu.Replicas, replica) {
+		f = &follower{}
+		if p.mu.followers == nil {
+			p.mu.followers = map[int32]*follower{}
+		}
+		p.mu.followers[replica] = f
+	}
+	moved := false
+	if f != nil {
+		moved = f.startOffset != logStart
+		f.endOffset, f.startOffset, f.lastFetch = offset, logStart, now
+		if p.advance() {
+			moved = true
+		}
+	}
+	p.mu.Unlock()
+	if moved {
+		p.notify()
+	}
+}
+
+// IsReplica says whether a broker is one of the partition's replicas.
+func (p *Partition) IsReplica(id int32) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return slices.Contains(p.mu.Replicas, id)
+}
+
+// become takes over a decision of the controller, with mu held. It returns false when the broker led before and leads still.
+func (p *Partition) become(st State, leading bool, log *storage.Log) {
+	wasLeading := p.mu.leading
+	newEpoch := st.LeaderEpoch != p.mu.LeaderEpoch
+	p.mu.State, p.mu.leading, p.mu.log = st, leading, log
+	p.mu.alone = leading && len(st.ISR) == 1 && st.ISR[0] == p.m.opt.BrokerID
+	if !leading {
+		p.mu.followers = nil
+		return
+	}
+	if !wasLeading || newEpoch {
+		p.mu.epochStart = log.LogEndOffset()
+		p.mu.followers = nil
+	}
+	if p.mu.alone {
+		p.raise(log, log.LogEndOffset())
+	}
+}

@@ -1,0 +1,174 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"gregor/storage"
+)
+
+// LeaderAndIsr is a controller's decision about many partitions.
+type LeaderAndIsr struct {
+	ControllerID    int32
+	ControllerEpoch int32
+	Partitions      []PartitionState
+}
+
+// PartitionState is one partition's part of it. Err is filled in: nil if the broker follows the decision.
+type PartitionState struct {
+	storage.TopicPartition
+	State
+	Err error
+}
+
+// ErrStaleLeaderEpoch is the answer to a decision that is not newer than the present one (Kafka answers STALE_CONTROLLER_EPOCH).
+var ErrStaleLeaderEpoch = errors.New("the leader epoch is not newer than the partition's")
+
+// createWorkers make directories for new partitions side by side: mkdir waits for the file system's journal.
+const createWorkers = 8
+
+// BecomeLeaderOrFollower follows a controller's decision. The error is ErrStaleControllerEpoch; what concerns single partitions is
+// in their Err.
+func (m *Manager) BecomeLeaderOrFollower(req *LeaderAndIsr) error {
+	m.state.Lock()
+	defer m.state.Unlock()
+	if err := m.checkControllerEpoch(req.ControllerEpoch); err != nil {
+		return err
+	}
+	workers := min(createWorkers, 1+len(req.Partitions)/32)
+	parts := make([]*Partition, len(req.Partitions))
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(req.Partitions); i += workers {
+				st := &req.Partitions[i]
+				parts[i], st.Err = m.become(st)
+			}
+		})
+	}
+	wg.Wait()
+	var leaders, followers []*Partition
+	for i, p := range parts {
+		st := &req.Partitions[i]
+		switch {
+		case st.Err != nil:
+			m.opt.Log.Warnf("LeaderAndIsr of controller %d epoch %d for partition %v leader epoch %d: %v", req.ControllerID,
+				req.ControllerEpoch, st.TopicPartition, st.LeaderEpoch, st.Err)
+		case st.Leader == m.opt.BrokerID:
+			leaders = append(leaders, p)
+		default:
+			followers = append(followers, p)
+		}
+	}
+	if m.opt.OnLeadershipChange != nil && len(leaders)+len(followers) > 0 {
+		m.opt.OnLeadershipChange(leaders, followers)
+	}
+	return nil
+}
+
+// become changes one partition's role. Requests are serialised, so nobody else changes roles meanwhile.
+func (m *Manager) become(st *PartitionState) (*Partition, error) {
+	if !contains(st.Replicas, m.opt.BrokerID) {
+		return nil, fmt.Errorf("%w: broker %d is not among its replicas %v", ErrUnknownPartition, m.opt.BrokerID, st.Replicas)
+	}
+	p := m.getOrAdd(st.TopicPartition)
+	p.mu.RLock()
+	offline, log, epoch := p.mu.offline, p.mu.log, p.mu.LeaderEpoch
+	p.mu.RUnlock()
+	if offline {
+		return p, ErrOffline
+	}
+	if st.LeaderEpoch <= epoch {
+		return p, fmt.Errorf("%w: %d, present is %d", ErrStaleLeaderEpoch, st.LeaderEpoch, epoch)
+	}
+	if log == nil {
+		var err error
+		if log, err = m.openLog(st); err != nil {
+			p.mu.Lock()
+			p.mu.offline = true
+			p.mu.Unlock()
+			return p, fmt.Errorf("%w: %w", ErrOffline, err)
+		}
+	}
+	leading := st.Leader == m.opt.BrokerID
+	p.mu.Lock()
+	p.become(st.State, leading, log)
+	p.mu.Unlock()
+	if !leading {
+		p.failWaiters(ErrNotLeader)
+	}
+	p.notify()
+	return p, nil
+}
+
+func (m *Manager) openLog(st *PartitionState) (*storage.Log, error) {
+	if log, ok := m.opt.Logs.Get(st.TopicPartition); ok {
+		return log, nil
+	}
+	return m.opt.Logs.GetOrCreate(st.TopicPartition, m.opt.TopicConfig(st.Topic), st.IsNew)
+}
+
+// Leader epochs with a meaning in StopReplica.
+const (
+	// EpochDuringDelete stops a replica whatever its epoch: the topic is being deleted.
+	EpochDuringDelete int32 = -2
+)
+
+// StopState is one partition of a StopReplica request.
+type StopState struct {
+	storage.TopicPartition
+	LeaderEpoch int32 // NoEpoch before version 3
+	Delete      bool
+	Err         error // filled in
+}
+
+// StopReplicas ends this broker's role in partitions, and deletes their logs where told.
+func (m *Manager) StopReplicas(controllerEpoch int32, parts []StopState) error {
+	m.state.Lock()
+	defer m.state.Unlock()
+	if err := m.checkControllerEpoch(controllerEpoch); err != nil {
+		return err
+	}
+	for i := range parts {
+		parts[i].Err = m.stop(&parts[i])
+	}
+	return nil
+}
+
+func (m *Manager) stop(s *StopState) error {
+	m.mu.RLock()
+	p := m.mu.topics[s.Topic][s.Partition]
+	m.mu.RUnlock()
+	if p != nil {
+		p.mu.RLock()
+		offline, epoch := p.mu.offline, p.mu.LeaderEpoch
+		p.mu.RUnlock()
+		if offline {
+			return ErrOffline
+		}
+		if s.LeaderEpoch != NoEpoch && s.LeaderEpoch != EpochDuringDelete && s.LeaderEpoch <= epoch {
+			return fmt.Errorf("%w: %d, present is %d", ErrFencedLeaderEpoch, s.LeaderEpoch, epoch)
+		}
+		if s.Delete {
+			m.remove(s.TopicPartition)
+		}
+		p.mu.Lock()
+		p.mu.leading, p.mu.alone = false, false
+		p.mu.deleted = s.Delete
+		p.mu.followers = nil
+		p.mu.Unlock()
+		p.failWaiters(ErrNotLeader)
+		p.notify()
+	}
+	if !s.Delete {
+		return nil
+	}
+	if _, ok := m.opt.Logs.Get(s.TopicPartition); !ok {
+		return nil
+	}
+	if err := m.opt.Logs.Delete(s.TopicPartition); err != nil {
+		return m.readFailed(p, err)
+	}
+	return nil
+}

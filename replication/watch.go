@@ -1,0 +1,118 @@
+package replication
+
+import "sync"
+
+// Watch connects a partition with somebody who wants to look at it again whenever its end, high watermark, log start or role moves.
+// A fetch session keeps one per partition for its whole life; a single waiting request keeps its own while it waits.
+type Watch struct {
+	// Set collects the watches that fired.
+	Set *WatchSet
+	// Index is the owner's.
+	Index int
+
+	p      *Partition
+	at     int  // position in p.watch.list, guarded by p.watch
+	queued bool // in Set.ready, guarded by Set.mu
+}
+
+// WatchSet is the list of watches that fired since they were last taken, and who waits for the next. It is safe for concurrent use.
+type WatchSet struct {
+	mu     sync.Mutex
+	ready  []*Watch
+	parked func()
+}
+
+// Attach begins to watch p. A watch is attached to one partition at a time.
+func (w *Watch) Attach(p *Partition) {
+	p.watch.Lock()
+	w.p, w.at = p, len(p.watch.list)
+	p.watch.list = append(p.watch.list, w)
+	p.watched.Store(true)
+	p.watch.Unlock()
+}
+
+// Detach ends watching; the watch may still be in its set's list.
+func (w *Watch) Detach() {
+	p := w.p
+	if p == nil {
+		return
+	}
+	p.watch.Lock()
+	last := len(p.watch.list) - 1
+	moved := p.watch.list[last]
+	p.watch.list[w.at] = moved
+	moved.at = w.at
+	p.watch.list[last] = nil
+	p.watch.list = p.watch.list[:last]
+	if last == 0 {
+		p.watch.list = nil
+		p.watched.Store(false)
+	}
+	w.p = nil
+	p.watch.Unlock()
+}
+
+// Partition is the partition being watched, or nil.
+func (w *Watch) Partition() *Partition { return w.p }
+
+// Take appends the watches that fired to dst; each can fire again from here on.
+func (s *WatchSet) Take(dst []*Watch) []*Watch {
+	s.mu.Lock()
+	for i, w := range s.ready {
+		w.queued = false
+		dst = append(dst, w)
+		s.ready[i] = nil
+	}
+	s.ready = s.ready[:0]
+	s.mu.Unlock()
+	return dst
+}
+
+// Park arranges that resume runs once, in a goroutine of its own, when a watch fires. It returns false, and arranges nothing, if one
+// has fired already.
+func (s *WatchSet) Park(resume func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ready) > 0 {
+		return false
+	}
+	s.parked = resume
+	return true
+}
+
+// Unpark takes back Park; false means that resume has been started.
+func (s *WatchSet) Unpark() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.parked != nil
+	s.parked = nil
+	return was
+}
+
+func (s *WatchSet) fire(w *Watch) {
+	s.mu.Lock()
+	if w.queued {
+		s.mu.Unlock()
+		return
+	}
+	w.queued = true
+	s.ready = append(s.ready, w)
+	resume := s.parked
+	s.parked = nil
+	s.mu.Unlock()
+	if resume != nil {
+		go resume()
+	}
+}
+
+// notify tells everybody who watches p.
+func (p *Partition) notify() {
+	if !p.watched.Load() {
+		return
+	}
+	p.watch.Lock()
+	for _, w := range p.watch.list {
+		w.Set.fire(w)
+	}
+	p.watch.Unlock()
+}
