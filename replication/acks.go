@@ -8,6 +8,20 @@ type ackWaiter struct {
 	done   func(error)
 }
 
+// Replicated says whether an acks=all append up to offset (exclusive) is done already, and with what result.
+func (p *Partition) Replicated(offset int64) (bool, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	log, err := p.usable(NoEpoch, true)
+	if err != nil {
+		return true, err
+	}
+	if log.HighWatermark() < offset {
+		return false, nil
+	}
+	return true, p.ackResult()
+}
+
 // WhenReplicated calls done once, when the high watermark has reached offset or this broker ceases to lead. done must not block. It
 // returns nil when that is so already and done has been called; otherwise a function that takes the wait back (and returns false if
 // done was called or is about to be).

@@ -45,8 +45,15 @@ type ReadResult struct {
 	CompressionType int8
 }
 
-// Read reads from the partition without waiting.
+// noneAborted is an empty list, which a read of committed records has and any other has not.
+var noneAborted = []storage.AbortedTxn{}
+
+// Read reads from the partition without waiting. Whatever res held before is forgotten, not released.
 func (p *Partition) Read(q *ReadRequest, res *ReadResult) error {
+	*res = ReadResult{}
+	if q.Isolation == ReadCommitted {
+		res.Aborted = noneAborted
+	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	log, err := p.usable(q.LeaderEpoch, q.LeaderOnly)
@@ -92,11 +99,14 @@ func (p *Partition) Read(q *ReadRequest, res *ReadResult) error {
 		return p.m.readFailed(p, err)
 	}
 	if q.Isolation == ReadCommitted {
-		res.Aborted, err = log.AbortedTxns(&res.Slice)
+		aborted, err := log.AbortedTxns(&res.Slice)
 		if err != nil {
 			res.Slice.Release()
 			res.Slice = storage.Slice{}
 			return p.m.readFailed(p, err)
+		}
+		if len(aborted) > 0 {
+			res.Aborted = aborted
 		}
 	}
 	return nil

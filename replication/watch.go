@@ -7,8 +7,8 @@ import "sync"
 type Watch struct {
 	// Set collects the watches that fired.
 	Set *WatchSet
-	// Index is the owner's.
-	Index int
+	// Owner is whatever the watch stands for; it is the owner's alone.
+	Owner any
 
 	p      *Partition
 	at     int  // position in p.watch.list, guarded by p.watch

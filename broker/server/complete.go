@@ -16,6 +16,20 @@ func (r *Request) Complete(p *Response) {
 	r.complete(p)
 }
 
+// CompleteHere is Complete for a goroutine that has nothing else to do: it may send the response itself, and whatever is ready
+// behind it, instead of starting a writer.
+func (r *Request) CompleteHere(p *Response) {
+	if hook := r.conn.srv.opt.Complete; hook != nil {
+		throttle, mute := hook(Completion{Request: r, Bytes: p.Size()})
+		p.setThrottle(throttle)
+		r.conn.mute(mute)
+	}
+	c := r.conn
+	if r.settle(p) {
+		c.writeAndFinish()
+	}
+}
+
 // CompleteMessage answers the request with a kmsg response.
 func (r *Request) CompleteMessage(resp kmsg.Response) {
 	resp.SetVersion(r.Version)
@@ -64,28 +78,33 @@ func (c *conn) mute(d time.Duration) {
 	}
 }
 
-// complete is where every answered request ends: it queues the response in its place and sees to it that somebody sends it.
 func (r *Request) complete(p *Response) {
+	c := r.conn
+	if r.settle(p) {
+		go c.writeAndFinish()
+	}
+}
+
+// settle is where every answered request ends: it queues the response in its place. True means that the caller must see to it that
+// writeAndFinish runs.
+func (r *Request) settle(p *Response) bool {
 	r.ReleaseBody()
 	if p != nil {
 		p.seal()
 	}
 	c := r.conn
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.mu.dead {
-		c.mu.Unlock()
 		if p != nil {
 			p.Discard()
 		}
-		return
+		return false
 	}
 	r.resp, r.done = p, true
-	spawn := !c.mu.readerWrites && c.claimWriter()
-	if spawn {
+	write := !c.mu.readerWrites && c.claimWriter()
+	if write {
 		c.srv.wg.Add(1)
 	}
-	c.mu.Unlock()
-	if spawn {
-		go c.writeAndFinish()
-	}
+	return write
 }

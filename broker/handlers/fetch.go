@@ -1,0 +1,453 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/broker/server"
+	"gregor/replication"
+	"gregor/storage"
+	"gregor/wire"
+	"gregor/wire/compress"
+	"gregor/wire/record"
+)
+
+// Fetch serves Fetch (versions 0 to 12) for consumers and followers. Requests and responses are decoded and encoded by hand; records
+// go from the segment's file to the socket. What waits hangs on the partitions it waits for and costs nothing until one moves.
+type Fetch struct {
+	Replicas *replication.Manager
+	Log      logrus.FieldLogger
+	// MaxBytes is fetch.max.bytes (57671680).
+	MaxBytes int
+	// Sessions is the cache of incremental fetch sessions; made by NewFetch.
+	Sessions *SessionCache
+}
+
+// NewFetch returns the family with a session cache of so many slots (max.incremental.fetch.session.cache.slots).
+func NewFetch(m *replication.Manager, log logrus.FieldLogger, maxBytes, slots int) *Fetch {
+	if maxBytes <= 0 {
+		maxBytes = 55 << 20
+	}
+	return &Fetch{Replicas: m, Log: log, MaxBytes: maxBytes, Sessions: NewSessionCache(slots)}
+}
+
+// APIs returns the row.
+func (h *Fetch) APIs() []server.API {
+	return []server.API{{Key: kmsg.Fetch, MinVersion: 0, MaxVersion: 12, Start: h.start}}
+}
+
+// fetchPart is one partition of a fetch: what is asked, and what was found.
+type fetchPart struct {
+	topic     string
+	partition int32
+	maxBytes  int32
+	offset    int64
+	logStart  int64 // the follower's
+	epoch     int32 // current leader epoch
+	lastEpoch int32 // last fetched epoch
+
+	p    *replication.Partition
+	code int16
+	res  replication.ReadResult
+	// watch is attached while the request waits, or for as long as a session lives.
+	watch replication.Watch
+}
+
+// fetchOp is one request at work.
+type fetchOp struct {
+	h        *Fetch
+	r        *server.Request
+	replica  int32
+	maxWait  time.Duration
+	minBytes int
+	maxBytes int
+	iso      replication.Isolation
+	// hardLimit: versions 0 to 2 never get more than their limits, not even one batch.
+	hardLimit    bool
+	sessionID    int32
+	sessionEpoch int32
+	parts        []fetchPart
+	list         []*fetchPart // what is read and answered: all parts, or a session's active ones
+	forgotten    []forgottenPart
+
+	session *session // nil for a full fetch
+	full    bool     // may make a session
+
+	// While it waits: mu guards expired and timer, set is nil until then.
+	mu      sync.Mutex
+	set     *replication.WatchSet
+	timer   *time.Timer
+	expired bool
+	waited  bool
+	ready   []*replication.Watch
+	q       replication.ReadRequest
+}
+
+type forgottenPart struct {
+	topic     string
+	partition int32
+}
+
+var fetchPool = sync.Pool{New: func() any { return new(fetchOp) }}
+
+func (h *Fetch) start(_ context.Context, r *server.Request) error {
+	op := fetchPool.Get().(*fetchOp)
+	op.h, op.r = h, r
+	if err := op.decode(); err != nil {
+		op.free()
+		return err
+	}
+	op.begin()
+	return nil
+}
+
+func (op *fetchOp) decode() error {
+	v := op.r.Version
+	flex := v >= 12
+	b := wire.NewReader(op.r.Body)
+	op.replica = b.Int32()
+	op.maxWait = time.Duration(b.Int32()) * time.Millisecond
+	op.minBytes = int(b.Int32())
+	op.maxBytes, op.iso, op.sessionID, op.sessionEpoch = math.MaxInt32, replication.ReadUncommitted, 0, finalEpoch
+	if v >= 3 {
+		op.maxBytes = int(b.Int32())
+	}
+	if v >= 4 && b.Int8() == 1 {
+		op.iso = replication.ReadCommitted
+	}
+	if v >= 7 {
+		op.sessionID, op.sessionEpoch = b.Int32(), b.Int32()
+	}
+	op.maxBytes = min(op.maxBytes, op.h.MaxBytes)
+	op.minBytes = min(op.minBytes, op.maxBytes)
+	op.hardLimit = v <= 2
+	if op.replica >= 0 {
+		op.iso = replication.ReadLogEnd
+	}
+	for n := b.ArrayLen(flex, 6); n > 0 && b.Err() == nil; n-- {
+		topic := b.String(flex)
+		for m := b.ArrayLen(flex, 16); m > 0 && b.Err() == nil; m-- {
+			op.parts = append(op.parts, fetchPart{topic: topic})
+			op.parts[len(op.parts)-1].decode(&b, v)
+		}
+		if flex {
+			b.Tags()
+		}
+	}
+	if v >= 7 {
+		for n := b.ArrayLen(flex, 3); n > 0 && b.Err() == nil; n-- {
+			topic := b.String(flex)
+			for m := b.ArrayLen(flex, 4); m > 0 && b.Err() == nil; m-- {
+				op.forgotten = append(op.forgotten, forgottenPart{topic, b.Int32()})
+			}
+			if flex {
+				b.Tags()
+			}
+		}
+	}
+	if v >= 11 {
+		b.String(flex) // rack id: replicas are not selected by rack yet
+	}
+	if flex {
+		b.Tags()
+	}
+	return b.Err()
+}
+
+func (f *fetchPart) decode(b *wire.Reader, v int16) {
+	f.epoch, f.lastEpoch, f.logStart = replication.NoEpoch, replication.NoEpoch, -1
+	f.partition = b.Int32()
+	if v >= 9 {
+		f.epoch = b.Int32()
+	}
+	f.offset = b.Int64()
+	if v >= 12 {
+		f.lastEpoch = b.Int32()
+	}
+	if v >= 5 {
+		f.logStart = b.Int64()
+	}
+	f.maxBytes = b.Int32()
+	if v >= 12 {
+		b.Tags()
+	}
+}
+
+// begin finds out whether the request uses a session, and serves it.
+func (op *fetchOp) begin() {
+	if op.sessionEpoch == finalEpoch || op.sessionEpoch == initialEpoch {
+		if op.sessionID != 0 {
+			op.h.Sessions.remove(op.sessionID)
+		}
+		op.full = op.sessionEpoch == initialEpoch
+		op.serveFull()
+		return
+	}
+	s, code := op.h.Sessions.use(op)
+	if code != 0 {
+		op.refuse(code)
+		return
+	}
+	if s == nil {
+		// The session lost its last partition and ended: what is left is an empty fetch without one.
+		op.parts = op.parts[:0]
+		op.serveFull()
+		return
+	}
+	op.session = s
+	s.serve(op)
+}
+
+// refuse answers the whole request with an error; the session id of the answer is 0.
+func (op *fetchOp) refuse(code int16) {
+	p := op.r.NewResponse()
+	e := fetchEncoder{v: op.r.Version, p: p}
+	e.response(code, 0, nil)
+	op.r.Complete(p)
+	op.free()
+}
+
+// serveFull serves a request that lists all its partitions.
+func (op *fetchOp) serveFull() {
+	if len(op.list) == 0 {
+		for i := range op.parts {
+			op.list = append(op.list, &op.parts[i])
+		}
+	}
+	for op.readAll(0) {
+		if op.park() {
+			return
+		}
+	}
+	op.answerFull()
+}
+
+// resume runs when a partition moved; the operation is nobody else's then.
+func (op *fetchOp) resume() { op.serveFull() }
+
+// park attaches the operation to its partitions and lets it sleep; false means that it must look again.
+func (op *fetchOp) park() bool {
+	if op.set == nil {
+		op.set = &replication.WatchSet{}
+		op.waited = true
+		op.ownNames()
+		for i := range op.parts {
+			f := &op.parts[i]
+			if f.p != nil {
+				f.watch.Set = op.set
+				f.watch.Attach(f.p)
+			}
+		}
+		op.mu.Lock()
+		op.timer = time.AfterFunc(op.maxWait, op.expire)
+		op.mu.Unlock()
+		// Something may have come between the read and the watch.
+		return false
+	}
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	if op.expired {
+		return false
+	}
+	op.ready = op.set.Take(op.ready[:0])
+	if len(op.ready) > 0 {
+		return false
+	}
+	return op.set.Park(op.resume)
+}
+
+func (op *fetchOp) expire() {
+	op.mu.Lock()
+	op.expired = true
+	mine := op.set.Unpark()
+	op.mu.Unlock()
+	if mine {
+		op.serveFull()
+	}
+}
+
+// ownNames lets the request's bytes go while it waits: thousands of idle consumers must not hold a chunk each.
+func (op *fetchOp) ownNames() {
+	last, own := "", ""
+	for i := range op.parts {
+		f := &op.parts[i]
+		switch {
+		case f.p != nil:
+			f.topic = f.p.TopicPartition().Topic
+		case f.topic == last && own != "":
+			f.topic = own
+		default:
+			last, own = f.topic, strings.Clone(f.topic)
+			f.topic = own
+		}
+	}
+	op.forgotten = nil
+	op.r.ReleaseBody()
+}
+
+// readAll reads every partition of the list and says whether the request should wait for more. others is how many partitions with
+// nothing to say the request has besides.
+func (op *fetchOp) readAll(others int) (wait bool) {
+	limit, minOne := op.maxBytes, !op.hardLimit
+	size, end, known := 0, op.maxWait <= 0 || op.isExpired(), others
+	for _, f := range op.list {
+		f.release()
+		f.code = 0
+		if f.p == nil || f.p.Deleted() {
+			f.p, f.code = op.lookup(f.topic, f.partition)
+		}
+		if f.code != kerr.UnknownTopicOrPartition.Code {
+			known++
+		}
+		if f.code != 0 {
+			// An unknown partition does not end the wait of the others, any other error does.
+			end = end || f.code != kerr.UnknownTopicOrPartition.Code
+			continue
+		}
+		op.read(f, limit, minOne)
+		n := f.res.Slice.Length
+		if n > 0 {
+			minOne = false
+		}
+		limit = max(0, limit-n)
+		size += n
+		end = end || f.code != 0 || f.res.Diverging
+	}
+	if end || known == 0 || size >= op.minBytes {
+		return false
+	}
+	for _, f := range op.list {
+		f.release()
+	}
+	return true
+}
+
+func (op *fetchOp) isExpired() bool {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return op.expired
+}
+
+func (op *fetchOp) lookup(topic string, partition int32) (*replication.Partition, int16) {
+	p, err := op.h.Replicas.Lookup(topic, partition)
+	return p, errorCode(err)
+}
+
+// read reads one partition into f.
+func (op *fetchOp) read(f *fetchPart, limit int, minOne bool) {
+	v := op.r.Version
+	op.q = replication.ReadRequest{Offset: f.offset, LeaderEpoch: f.epoch, LastFetchedEpoch: f.lastEpoch,
+		MaxBytes: min(int(f.maxBytes), limit), MinOne: minOne, Isolation: op.iso, LeaderOnly: op.replica >= 0 || v < 11}
+	if op.replica >= 0 {
+		if !f.p.IsReplica(op.replica) {
+			f.code = kerr.NotLeaderForPartition.Code
+			return
+		}
+	}
+	err := f.p.Read(&op.q, &f.res)
+	if err != nil {
+		f.res = replication.ReadResult{}
+		f.code = errorCode(err)
+		if f.code == kerr.KafkaStorageError.Code && v <= 5 {
+			f.code = kerr.NotLeaderForPartition.Code // old clients do not know the other
+		}
+		if f.code == kerr.UnknownServerError.Code {
+			op.h.Log.Errorf("Reading %s-%d at offset %d failed: %v", f.topic, f.partition, f.offset, err)
+		}
+		return
+	}
+	if op.replica >= 0 && !f.res.Diverging {
+		f.p.FollowerFetched(op.replica, f.offset, f.logStart, op.r.ReceivedAt)
+	}
+	if !op.hardLimit && f.res.Slice.FirstIncomplete {
+		f.release()
+	}
+	if code := convertible(f, v); code != 0 {
+		f.release()
+		f.res = replication.ReadResult{}
+		f.code = code
+	}
+}
+
+// convertible says whether a client of an old version can get the records as they are: 0 if so.
+func convertible(f *fetchPart, v int16) int16 {
+	if v < 10 && f.res.CompressionType == int8(compress.Zstd) {
+		return kerr.UnsupportedCompressionType.Code
+	}
+	if v >= 4 || f.res.Slice.Length < record.PrefixSize {
+		return 0
+	}
+	var head [record.PrefixSize]byte
+	if _, err := f.res.Slice.File.ReadAt(head[:], f.res.Slice.Offset); err != nil {
+		return kerr.UnknownServerError.Code
+	}
+	if magic := int16(record.Batch(head[:]).Magic()); magic == 2 || (magic == 1 && v < 2) {
+		return kerr.UnsupportedVersion.Code
+	}
+	return 0
+}
+
+func (f *fetchPart) release() {
+	f.res.Slice.Release()
+	f.res.Slice = storage.Slice{}
+}
+
+// answerFull sends everything that was read, and makes a session if the client wants one.
+func (op *fetchOp) answerFull() {
+	if op.waited {
+		op.mu.Lock()
+		op.timer.Stop()
+		op.mu.Unlock()
+		for i := range op.parts {
+			op.parts[i].watch.Detach()
+		}
+	}
+	id := int32(0)
+	if op.full {
+		id = op.h.Sessions.create(op)
+	}
+	op.deliver(op.encode(id, op.list))
+}
+
+// encode moves what was read into a response.
+func (op *fetchOp) encode(session int32, parts []*fetchPart) *server.Response {
+	p := op.r.NewResponse()
+	e := fetchEncoder{v: op.r.Version, p: p}
+	e.response(0, session, parts)
+	return p
+}
+
+// deliver ends the operation. One that waited runs in a goroutine of its own, which may as well send the response.
+func (op *fetchOp) deliver(p *server.Response) {
+	if op.waited {
+		op.r.CompleteHere(p)
+	} else {
+		op.r.Complete(p)
+	}
+	op.free()
+}
+
+// free returns the operation to the pool, unless a late timer or wake-up may still refer to it.
+func (op *fetchOp) free() {
+	if op.waited || cap(op.parts) > maxPooledParts || cap(op.forgotten) > maxPooledParts {
+		return
+	}
+	clear(op.parts)
+	clear(op.forgotten)
+	op.h, op.r, op.session, op.set, op.timer = nil, nil, nil, nil, nil
+	clear(op.list)
+	op.list = op.list[:0]
+	op.parts, op.forgotten, op.ready = op.parts[:0], op.forgotten[:0], op.ready[:0]
+	op.full, op.expired = false, false
+	fetchPool.Put(op)
+}
+
+func (f *fetchPart) String() string { return fmt.Sprintf("%s-%d@%d", f.topic, f.partition, f.offset) }
