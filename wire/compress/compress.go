@@ -15,6 +15,9 @@ const (
 	Snappy Codec = 2
 	LZ4    Codec = 3
 	Zstd   Codec = 4
+
+	// LZ4V0 is LZ4 for readers of message format v0, whose clients wrote a wrong header checksum.
+	LZ4V0 Codec = 0x13
 )
 
 // ErrTooLarge is returned when the decompressed data would exceed the caller's limit.

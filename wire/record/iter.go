@@ -98,7 +98,7 @@ func (it *Iter) Reset(batch []byte, limit int) {
 }
 
 func (it *Iter) decompress(codec compress.Codec, src []byte, limit int) ([]byte, error) {
-	if !codec.Valid() {
+	if !codec.Valid() && codec != compress.LZ4V0 {
 		return nil, &UndecodableError{Reason: fmt.Sprintf("unknown compression type id %d", codec)}
 	}
 	if it.pooled == nil {

@@ -83,7 +83,11 @@ func (it *Iter) startLegacy(entry []byte, limit int) {
 		it.err = &InvalidRecordError{Message: "Found invalid compressed record set with null value"}
 		return
 	}
-	if it.rest, it.err = it.decompress(m.codec(), m.value, limit); it.err != nil || it.header.Magic == 0 {
+	codec := m.codec()
+	if codec == compress.LZ4 && it.header.Magic == 0 {
+		codec = compress.LZ4V0
+	}
+	if it.rest, it.err = it.decompress(codec, m.value, limit); it.err != nil || it.header.Magic == 0 {
 		return
 	}
 	last, n := int64(0), 0
