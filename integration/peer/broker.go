@@ -112,7 +112,7 @@ func (b *Broker) Restart(ctx context.Context) (*Broker, error) {
 	for {
 		began := time.Now()
 		n, err := StartBroker(ctx, b.Options)
-		if err == nil || b.Kind != Kafka || !strings.Contains(tail(b.Log, 20_000), "NodeExistsException") || time.Since(began) > time.Minute {
+		if err == nil || b.Kind != Kafka || !strings.Contains(tail(filepath.Join(b.Dir, "kafka.log"), 20_000), "NodeExistsException") || time.Since(began) > time.Minute {
 			return n, err
 		}
 		if err := ctx.Err(); err != nil {
@@ -200,3 +200,6 @@ func hasController(ctx context.Context, addr string) error {
 	}
 	return errors.New("no controller among the brokers of its metadata")
 }
+
+// Tail is the end of what the broker printed.
+func (b *Broker) Tail() string { return tail(b.Log, 4000) }

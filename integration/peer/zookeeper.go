@@ -58,19 +58,22 @@ func StartZooKeeper(ctx context.Context, dir string) (*ZooKeeper, error) {
 		return nil, err
 	}
 	z := &ZooKeeper{Process: p, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: dir}
-	// "ruok" is answered before the server serves; "Mode:" in srvr is not.
-	err = poll(ctx, p, func(ctx context.Context) error {
+	if err := z.waitServing(ctx); err != nil {
+		z.Close()
+		return nil, err
+	}
+	return z, nil
+}
+
+// waitServing waits for "Mode:" in the answer to srvr: "ruok" is answered before the server serves.
+func (z *ZooKeeper) waitServing(ctx context.Context) error {
+	return poll(ctx, z.Process, func(ctx context.Context) error {
 		s, err := fourLetterWord(ctx, z.Addr, "srvr")
 		if err == nil && !strings.Contains(s, "Mode:") {
 			err = fmt.Errorf("srvr says %q", s)
 		}
 		return err
 	})
-	if err != nil {
-		z.Close()
-		return nil, err
-	}
-	return z, nil
 }
 
 func fourLetterWord(ctx context.Context, addr, word string) (string, error) {

@@ -42,11 +42,11 @@ if [ "$what" != kafka ]; then
   if ! [ -x .cache/python/bin/python ]; then
     echo "installing kafka-python"
     python3 -m venv .cache/python || { apt python3-venv /nonexistent; python3 -m venv .cache/python; }
-    .cache/python/bin/pip install -q kafka-python==2.2.15 crc32c python-snappy lz4 zstandard
+    .cache/python/bin/pip install -q kafka-python==3.0.12 crc32c python-snappy lz4 zstandard
   fi
   for set in kafka-2.7.2 clients-4; do
     mkdir -p .cache/classes/$set
-    javac -nowarn -cp ".cache/jars/$set/*" -d .cache/classes/$set integration/java/FileTree.java
+    javac -nowarn -cp ".cache/jars/$set/*" -d .cache/classes/$set integration/java/Pairs.java
   done
-  (cd integration/clients/sarama && CGO_ENABLED=0 go build -o ../../../.cache/bin/sarama-filetree .)
+  (cd integration/clients/sarama && CGO_ENABLED=0 go build -o ../../../.cache/bin/sarama-pairs .)
 fi

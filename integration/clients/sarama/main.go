@@ -1,0 +1,79 @@
+// Command sarama-pairs is the sarama client as a program: sarama-pairs BOOTSTRAP TOPIC writes each record of the topic, from the
+// beginning to its present end, to standard output: key and value, each as a 4-byte length and its bytes; length -1 is null.
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"github.com/IBM/sarama"
+)
+
+func main() {
+	if err := run(os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(bootstrap, topic string) error {
+	config := sarama.NewConfig()
+	config.Consumer.Return.Errors = true
+	client, err := sarama.NewClient([]string{bootstrap}, config)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	consumer, err := sarama.NewConsumerFromClient(client)
+	if err != nil {
+		return err
+	}
+	defer consumer.Close()
+	partitions, err := client.Partitions(topic)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(os.Stdout, 1<<16)
+	for _, p := range partitions {
+		if err := copyPartition(out, client, consumer, topic, p); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+func copyPartition(out *bufio.Writer, client sarama.Client, consumer sarama.Consumer, topic string, partition int32) error {
+	end, err := client.GetOffset(topic, partition, sarama.OffsetNewest)
+	if err != nil || end == 0 {
+		return err
+	}
+	pc, err := consumer.ConsumePartition(topic, partition, sarama.OffsetOldest)
+	if err != nil {
+		return err
+	}
+	defer pc.Close()
+	for {
+		select {
+		case m := <-pc.Messages():
+			write(out, m.Key)
+			write(out, m.Value)
+			if m.Offset >= end-1 {
+				return nil
+			}
+		case err := <-pc.Errors():
+			return err
+		}
+	}
+}
+
+func write(out *bufio.Writer, b []byte) {
+	n := int32(len(b))
+	if b == nil {
+		n = -1
+	}
+	// A failed write is reported by the final Flush.
+	_ = binary.Write(out, binary.BigEndian, n)
+	_, _ = out.Write(b)
+}

@@ -1,0 +1,9 @@
+// Package integration tests whole brokers as processes, with clients that no one here wrote. `make interop` runs it; without
+// GREGOR_INTEROP=1 its tests are skipped, so that `make test` needs Go only.
+//
+//	FULL=1              each producer with each codec and each consumer, not a pairwise choice
+//	INTEROP_BROKER      gregor (default) or kafka: which broker the same tests run against
+//	INTEROP_PART=20     only each 20th file of the tree
+//
+// Owns: nothing but tests. Kafka's counterpart: tests/kafkatest.
+package integration
