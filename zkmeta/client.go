@@ -53,7 +53,7 @@ type Client struct {
 		former    map[int64]bool
 		closed    bool
 		armed     map[watchKey]bool // watches that the server holds for the present session
-		multiRead probeState        // whether the server knows op 22
+		multiRead probeState
 	}
 }
 

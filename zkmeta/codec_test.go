@@ -3,6 +3,7 @@ package zkmeta
 import (
 	"reflect"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -90,23 +91,30 @@ func TestZnodesAreWrittenAsKafkaWritesThem(t *testing.T) {
 	}
 }
 
-func TestPartitionsStandInTheOrderOfScalasHashMap(t *testing.T) {
-	var keys []string
-	for i := range 14 {
-		keys = append(keys, strconv.Itoa(i))
-	}
-	scalaOrder(keys)
-	// From Apache Kafka 2.7.2 (Scala 2.13): 14 keys lie in 32 buckets by the hash of their decimal text.
-	want := []string{"10", "11", "12", "13", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
-	for i := range want {
-		h := spread(javaHash(want[i]))
-		if i > 0 && h&31 < spread(javaHash(want[i-1]))&31 {
-			want = nil
-			break
+// The orders are those of Scala 2.13.3 and Java 17.
+func TestMembersStandInTheOrderOfTheHashMapsOfTheJVM(t *testing.T) {
+	for n, want := range map[int]string{
+		11: "0,1,2,3,4,5,6,7,8,9,10",
+		12: "11,0,1,2,3,4,5,6,7,8,9,10",
+		30: "22,23,24,25,26,27,28,29,10,11,12,13,14,15,16,17,18,19,0,1,2,3,4,5,6,7,8,9,20,21",
+	} {
+		var keys []string
+		for i := range n {
+			keys = append(keys, strconv.Itoa(i))
+		}
+		scalaOrder(keys)
+		// With 11 keys in 16 buckets, 10 follows 9; with 12 in 32, 11 comes first.
+		if got := strings.Join(keys, ","); got != want {
+			t.Errorf("%d partitions:\n got %s\nwant %s", n, got, want)
 		}
 	}
-	if want != nil && !reflect.DeepEqual(keys, want) {
-		t.Errorf("got %v, want %v", keys, want)
+	props := strings.Split("cleanup.policy compression.type delete.retention.ms file.delete.delay.ms flush.messages flush.ms "+
+		"index.interval.bytes max.message.bytes min.insync.replicas retention.bytes retention.ms segment.bytes", " ")
+	propertiesOrder(props)
+	want := "compression.type file.delete.delay.ms max.message.bytes min.insync.replicas index.interval.bytes delete.retention.ms " +
+		"retention.bytes cleanup.policy flush.ms retention.ms segment.bytes flush.messages"
+	if got := strings.Join(props, " "); got != want {
+		t.Errorf("properties:\n got %s\nwant %s", got, want)
 	}
 }
 

@@ -165,7 +165,7 @@ func scalaOrder(keys []string) {
 			size *= 2
 		}
 	}
-	sortByBucket(keys, size, spread)
+	sortByBucket(keys, size, spread, true)
 }
 
 // propertiesOrder sorts keys as a java.util.Properties of Java 9 and later iterates them.
@@ -174,10 +174,12 @@ func propertiesOrder(keys []string) {
 	for len(keys) >= size*3/4 {
 		size *= 2
 	}
-	sortByBucket(keys, size, func(h int32) int32 { return spread(h) & 0x7fffffff })
+	sortByBucket(keys, size, func(h int32) int32 { return spread(h) & 0x7fffffff }, false)
 }
 
-func sortByBucket(keys []string, size int, improve func(int32) int32) {
+// sortByBucket orders keys by their bucket; within one by hash (Scala keeps its chains so) or by name (Java keeps the order of
+// arrival, which nobody knows any more).
+func sortByBucket(keys []string, size int, improve func(int32) int32, byHash bool) {
 	type hashed struct {
 		key  string
 		hash int32
@@ -191,7 +193,7 @@ func sortByBucket(keys []string, size int, improve func(int32) int32) {
 		if a, b := hs[i].hash&mask, hs[j].hash&mask; a != b {
 			return a < b
 		}
-		if hs[i].hash != hs[j].hash {
+		if byHash && hs[i].hash != hs[j].hash {
 			return hs[i].hash < hs[j].hash
 		}
 		return hs[i].key < hs[j].key
