@@ -6,7 +6,6 @@ import "slices"
 type batch struct {
 	s     *State
 	notes Plan // only its notes
-	watch []string
 
 	writes   []Write
 	requests []Request
@@ -148,7 +147,7 @@ func (b *batch) plan() Plan {
 	if b.unled > 0 {
 		b.note("%d partitions have no replica that can lead them", b.unled)
 	}
-	return Plan{Writes: b.writes, Requests: b.requests, Watch: b.watch, Notes: b.notes.Notes}
+	return Plan{Writes: b.writes, Requests: b.requests, Notes: b.notes.Notes}
 }
 
 func sortTPs(tps []TP) {

@@ -134,7 +134,6 @@ func (s *State) add(b *batch, in Topic) *topic {
 		t.partitions[n] = p
 	}
 	s.topics[in.Name] = t
-	b.watch = append(b.watch, in.Name)
 	return t
 }
 

@@ -185,8 +185,8 @@ type Result struct {
 type Plan struct {
 	Writes   []Write
 	Requests []Request // to be sent to each broker in this order
-	Watch    []string  // topics whose assignment is to be watched
-	Notes    []Note
+
+	Notes []Note
 }
 
 // Note is a line for the log.
