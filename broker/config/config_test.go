@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gregor/storage"
 )
 
 func with(kv ...string) map[string]string {
@@ -267,4 +269,11 @@ func FuzzParseProperties(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		_, _ = ParseProperties(s)
 	})
+}
+
+func TestStorageDefaultsAreTheTopicDefaults(t *testing.T) {
+	top, _ := Default().Topic(nil)
+	if got, want := top.Storage(), storage.DefaultConfig(); got != want {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
 }

@@ -97,6 +97,10 @@ func (e *Error) Error() string {
 	return "Invalid value " + e.Value + " for configuration " + e.Key + ": " + e.Reason
 }
 
+// Structural tells whether the setting as a whole is wrong (an unknown key, a conflict between two keys) rather than one value: Kafka answers
+// the first with INVALID_CONFIG everywhere, the second to AlterConfigs with INVALID_REQUEST.
+func (e *Error) Structural() bool { return e.text != "" }
+
 func invalid(key, value, reason string) *Error {
 	if value == null {
 		value = "null"

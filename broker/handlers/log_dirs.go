@@ -1,0 +1,70 @@
+package handlers
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/broker/server"
+	"gregor/storage"
+)
+
+func (a *Admin) describeLogDirs(_ context.Context, _ *server.Request, req *kmsg.DescribeLogDirsRequest) kmsg.Response {
+	resp := kmsg.NewPtrDescribeLogDirsResponse()
+	var wanted map[storage.TopicPartition]bool // nil: all
+	if req.Topics != nil {
+		wanted = make(map[storage.TopicPartition]bool)
+		for _, t := range req.Topics {
+			for _, p := range t.Partitions {
+				wanted[storage.TopicPartition{Topic: t.Topic, Partition: p}] = true
+			}
+		}
+	}
+	for _, d := range a.Dirs.Dirs() {
+		resp.Dirs = append(resp.Dirs, a.describeDir(d, wanted))
+	}
+	return resp
+}
+
+// describeDir lists a directory's partitions by topic. As in Kafka every topic that has a partition in the directory is listed, with those
+// of its partitions that were asked for.
+func (a *Admin) describeDir(d storage.DirStatus, wanted map[storage.TopicPartition]bool) kmsg.DescribeLogDirsResponseDir {
+	out := kmsg.NewDescribeLogDirsResponseDir()
+	out.Dir = d.Path
+	if abs, err := filepath.Abs(d.Path); err == nil {
+		out.Dir = abs
+	}
+	sizes, err := a.Dirs.DirLogSizes(d.Path)
+	if !d.Online || err != nil {
+		a.Log.WithError(err).Warnf("Unable to describe replica dirs for %s", out.Dir)
+		out.ErrorCode = kerr.KafkaStorageError.Code
+		return out
+	}
+	slices.SortFunc(sizes, func(x, y storage.LogSize) int {
+		switch {
+		case x.Partition.Topic < y.Partition.Topic:
+			return -1
+		case x.Partition.Topic > y.Partition.Topic:
+			return 1
+		}
+		return int(x.Partition.Partition) - int(y.Partition.Partition)
+	})
+	for _, s := range sizes {
+		if n := len(out.Topics); n == 0 || out.Topics[n-1].Topic != s.Partition.Topic {
+			t := kmsg.NewDescribeLogDirsResponseDirTopic()
+			t.Topic = s.Partition.Topic
+			out.Topics = append(out.Topics, t)
+		}
+		if wanted != nil && !wanted[s.Partition] {
+			continue
+		}
+		p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
+		p.Partition, p.Size, p.IsFuture = s.Partition.Partition, s.Size, s.Future
+		t := &out.Topics[len(out.Topics)-1]
+		t.Partitions = append(t.Partitions, p)
+	}
+	return out
+}
