@@ -14,14 +14,15 @@ import (
 // ProducerIDs hands out blocks of producer ids that no other broker gets, both ends included: zkmeta claims them in
 // /latest_producer_id_block.
 type ProducerIDs interface {
-	NextBlock(ctx context.Context) (first, last int64, err error)
+	ProducerIDBlock(ctx context.Context, brokerID int32) (first, last int64, err error)
 }
 
 // InitProducerID serves InitProducerId (versions 0 to 4) for idempotent producers. Those with a transactional id get
 // COORDINATOR_NOT_AVAILABLE until there is a transaction coordinator.
 type InitProducerID struct {
-	IDs ProducerIDs
-	Log logrus.FieldLogger
+	IDs      ProducerIDs
+	BrokerID int32
+	Log      logrus.FieldLogger
 
 	mu         sync.Mutex
 	next, last int64
@@ -61,7 +62,7 @@ func (h *InitProducerID) take(ctx context.Context) (int64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.have || h.next > h.last {
-		first, last, err := h.IDs.NextBlock(ctx)
+		first, last, err := h.IDs.ProducerIDBlock(ctx, h.BrokerID)
 		if err != nil {
 			return 0, err
 		}

@@ -306,6 +306,9 @@ func (c *conn) writeReady() {
 			requestPool.Put(r)
 			r = next
 		}
+		if err != nil && !isPeerGone(err) {
+			c.srv.log.Warnf("Closing connection %s from %s: sending a response failed: %v", c.ID(), c.nc.RemoteAddr(), err)
+		}
 		c.mu.Lock()
 		c.mu.inFlight -= n
 		if err != nil {
@@ -313,9 +316,6 @@ func (c *conn) writeReady() {
 		}
 		c.mu.Unlock()
 		c.mu.room.Signal()
-		if err != nil && !isPeerGone(err) {
-			c.srv.log.Warnf("Closing connection %s from %s: sending a response failed: %v", c.ID(), c.nc.RemoteAddr(), err)
-		}
 	}
 }
 
