@@ -238,7 +238,7 @@ func (s *Server) connectResponse(c *conn, r *jute.ConnectResponse) {
 
 // event tells a watcher.
 func (s *Server) event(c *conn, e tree.Event) {
-	if c == nil || c.gone || c.bye {
+	if c == nil || c.gone || c.bye || !e.Visible(c.ids) {
 		return
 	}
 	at := s.frame(c)

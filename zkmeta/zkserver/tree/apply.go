@@ -98,7 +98,7 @@ func (t *Tree) run(x *Txn, p *part, out []byte) ([]byte, jute.Code) {
 			return out, code
 		}
 		out = jute.AppendString(out, path)
-		if p.op == jute.OpCreate2 {
+		if p.op == jute.OpCreate2 && x.Op == jute.OpCreate2 { // in a multi it answers as create does
 			out = appendStat(out, n)
 		}
 		return out, jute.OK
@@ -184,8 +184,8 @@ func (t *Tree) create(x *Txn, r *jute.CreateRequest) (*node, string, jute.Code) 
 	if t.inUndo {
 		t.undo = append(t.undo, undo{n: n, kind: undoCreate})
 	}
-	t.event(jute.NodeCreated, path)
-	t.event(jute.NodeChildrenChanged, parentPath(path))
+	t.event(jute.NodeCreated, path, n)
+	t.event(jute.NodeChildrenChanged, parentPath(path), parent)
 	return n, path, jute.OK
 }
 
@@ -207,12 +207,12 @@ func (t *Tree) delete(x *Txn, r *jute.PathVersion) jute.Code {
 	if parent == nil {
 		return jute.ErrNoNode
 	}
+	if !parent.acl.allows(jute.PermDelete, x.IDs) {
+		return jute.ErrNoAuth
+	}
 	n := parent.child(name)
 	if n == nil {
 		return jute.ErrNoNode
-	}
-	if !parent.acl.allows(jute.PermDelete, x.IDs) {
-		return jute.ErrNoAuth
 	}
 	if r.Version != -1 && r.Version != n.version {
 		return jute.ErrBadVersion
@@ -233,8 +233,8 @@ func (t *Tree) remove(x *Txn, n *node, path string) {
 		t.undo = append(t.undo, undo{n: n, kind: undoDelete, was: *n})
 	}
 	t.unlink(n)
-	t.event(jute.NodeDeleted, path)
-	t.event(jute.NodeChildrenChanged, parentPath(path))
+	t.event(jute.NodeDeleted, path, n)
+	t.event(jute.NodeChildrenChanged, parentPath(path), parent)
 }
 
 func (t *Tree) setData(x *Txn, r *jute.SetDataRequest) (*node, jute.Code) {
@@ -250,7 +250,7 @@ func (t *Tree) setData(x *Txn, r *jute.SetDataRequest) (*node, jute.Code) {
 	n.data = bytes.Clone(r.Data)
 	n.version++
 	n.mzxid, n.mtime = x.Zxid, x.Time
-	t.event(jute.NodeDataChanged, r.Path)
+	t.event(jute.NodeDataChanged, r.Path, n)
 	return n, jute.OK
 }
 
@@ -318,7 +318,11 @@ func (t *Tree) multi(x *Txn, out []byte) Result {
 		if failed >= 0 {
 			continue
 		}
-		out = jute.MultiHeader{Op: h.Op}.Append(out)
+		op := h.Op
+		if op == jute.OpCreate2 {
+			op = jute.OpCreate
+		}
+		out = jute.MultiHeader{Op: op}.Append(out)
 		if out, code = t.run(x, &p, out); code != jute.OK {
 			failed = parts
 		}

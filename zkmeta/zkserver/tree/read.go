@@ -135,6 +135,7 @@ func (t *Tree) multiRead(d *jute.Decoder, who *Reader, out []byte) ([]byte, jute
 		}
 		start := len(out)
 		var code jute.Code
+		r.Watch = false // as in ZooKeeper, which drops the flag
 		out, code = t.get(h.Op, &r, who, jute.MultiHeader{Op: h.Op}.Append(out))
 		if code != jute.OK {
 			out = jute.AppendMultiError(out[:start], code)
@@ -170,16 +171,16 @@ func (t *Tree) setWatches(r *jute.SetWatches, who *Reader) {
 	for _, p := range r.Data {
 		switch n := t.lookup(p); {
 		case n == nil:
-			who.Fire(Event{jute.NodeDeleted, p})
+			who.Fire(Event{Type: jute.NodeDeleted, Path: p})
 		case n.mzxid > r.RelativeZxid:
-			who.Fire(Event{jute.NodeDataChanged, p})
+			who.Fire(Event{Type: jute.NodeDataChanged, Path: p})
 		default:
 			w.AddData(p, who.Watcher)
 		}
 	}
 	for _, p := range r.Exist {
 		if t.lookup(p) != nil {
-			who.Fire(Event{jute.NodeCreated, p})
+			who.Fire(Event{Type: jute.NodeCreated, Path: p})
 		} else {
 			w.AddData(p, who.Watcher)
 		}
@@ -187,9 +188,9 @@ func (t *Tree) setWatches(r *jute.SetWatches, who *Reader) {
 	for _, p := range r.Child {
 		switch n := t.lookup(p); {
 		case n == nil:
-			who.Fire(Event{jute.NodeDeleted, p})
+			who.Fire(Event{Type: jute.NodeDeleted, Path: p})
 		case n.pzxid > r.RelativeZxid:
-			who.Fire(Event{jute.NodeChildrenChanged, p})
+			who.Fire(Event{Type: jute.NodeChildrenChanged, Path: p})
 		default:
 			w.AddChild(p, who.Watcher)
 		}
@@ -214,9 +215,6 @@ func watchOp(op jute.Op, r *jute.PathMode, who *Reader, out []byte) ([]byte, jut
 		if r.Mode < jute.WatchersChildren || r.Mode > jute.WatchersAny {
 			return out, jute.ErrMarshalling
 		}
-		if op == jute.OpRemoveWatches && !validPath(r.Path) {
-			return out, jute.ErrBadArguments
-		}
 		found := false
 		if op == jute.OpCheckWatches {
 			found = who.Watches.Has(r.Path, who.Watcher, r.Mode)
@@ -231,6 +229,7 @@ func watchOp(op jute.Op, r *jute.PathMode, who *Reader, out []byte) ([]byte, jut
 }
 
 func (t *Tree) getEphemerals(prefix string, who *Reader, out []byte) []byte {
+	prefix = strings.TrimFunc(prefix, func(r rune) bool { return r <= ' ' })
 	var list []string
 	for _, p := range t.Ephemerals(who.Session) {
 		if prefix == "" || prefix == "/" || strings.HasPrefix(p, prefix) {

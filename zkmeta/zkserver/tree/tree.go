@@ -11,7 +11,11 @@ import (
 type Event struct {
 	Type jute.EventType
 	Path string
+	acl  *acl // of the node that the watch is on; nil lets everybody see the event
 }
+
+// Visible says whether who has proved to be ids may learn of the event: it takes the right to read the node.
+func (e *Event) Visible(ids []jute.ID) bool { return e.acl == nil || e.acl.allows(jute.PermRead, ids) }
 
 // Result is what a transaction came to.
 type Result struct {
@@ -126,8 +130,8 @@ func (t *Tree) name(s string) string {
 	return s
 }
 
-func (t *Tree) event(typ jute.EventType, path string) {
-	t.events = append(t.events, Event{typ, path})
+func (t *Tree) event(typ jute.EventType, path string, n *node) {
+	t.events = append(t.events, Event{typ, path, n.acl})
 }
 
 // undo is one step back.
