@@ -6,6 +6,7 @@ import (
 
 	"gregor/tools/consoleconsumer"
 	"gregor/tools/consoleproducer"
+	"gregor/tools/dumplog"
 	"gregor/tools/getoffsetshell"
 	"gregor/tools/serverstop"
 	"gregor/tools/topics"
@@ -29,6 +30,7 @@ func init() {
 		{"kafka-topics", "kafka.admin.TopicCommand", "create, list, describe, alter and delete topics", topics.Main},
 		{"kafka-console-producer", "kafka.tools.ConsoleProducer", "write each line of standard input to a topic", consoleproducer.Main},
 		{"kafka-console-consumer", "kafka.tools.ConsoleConsumer", "write a topic's records to standard output", consoleconsumer.Main},
+		{"kafka-dump-log", "kafka.tools.DumpLogSegments", "print what log segments and their indexes hold", dumplog.Main},
 		{"kafka-server-stop", "", "stop the brokers on this machine", serverstop.Kafka.Main},
 		{"zookeeper-server-stop", "", "stop the ZooKeeper servers of gregor on this machine", serverstop.ZooKeeper.Main},
 		{"kafka-get-offsets", "kafka.tools.GetOffsetShell", "print the offsets of a topic's partitions", getoffsetshell.Main},

@@ -1,0 +1,248 @@
+package dumplog
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"gregor/internal/vfs"
+	"gregor/storage/producerstate"
+	"gregor/storage/txnindex"
+	"gregor/tools/internal/cli"
+	"gregor/tools/internal/kclient"
+)
+
+const stringDecoder = "kafka.serializer.StringDecoder"
+
+func newParser() *cli.Parser {
+	return cli.New(cli.Defaults(
+		cli.Opt{Name: "print-data-log", Doc: "Print keys and values too; implied by a decoder."},
+		cli.Opt{Name: "verify-index-only", Doc: "Compare indexes with their log without printing them."},
+		cli.Opt{Name: "index-sanity-check", Doc: "Only check whether an index is plausible, as a broker does when it starts."},
+		cli.Opt{Name: "files", Kind: cli.String, Arg: "file1, file2, ...", Doc: "REQUIRED: the files to print, separated by commas: .log, .index, .timeindex, .snapshot, .txnindex."},
+		cli.Opt{Name: "max-message-size", Kind: cli.Int, Arg: "size", Default: "5242880", Doc: "The largest batch that an index may point to."},
+		cli.Opt{Name: "deep-iteration", Doc: "Print records and not only batches; implied by --print-data-log."},
+		cli.Opt{Name: "value-decoder-class", Kind: cli.String, Optional: true, Default: stringDecoder, Doc: "How values are printed: Kafka's StringDecoder, LongDecoder, IntegerDecoder or DefaultDecoder."},
+		cli.Opt{Name: "key-decoder-class", Kind: cli.String, Optional: true, Default: stringDecoder, Doc: "How keys are printed, likewise."},
+		cli.Opt{Name: "offsets-decoder", Doc: "Print records as what __consumer_offsets holds."},
+		cli.Opt{Name: "transaction-log-decoder", Doc: "Print records as what __transaction_state holds."},
+	)...)
+}
+
+// Main runs the command and returns its exit code.
+func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	p := newParser()
+	o, err := p.Parse(args)
+	if err != nil {
+		return p.Fail(stderr, err)
+	}
+	if code, done := o.HelpOrVersion(stdout, stderr,
+		"This tool helps to parse a log file and dump its contents to the console, useful for debugging a seemingly corrupt log segment."); done {
+		return code
+	}
+	if err := o.Require("files"); err != nil {
+		return p.Fail(stderr, err)
+	}
+	if err := o.Check("files", "max-message-size", "value-decoder-class", "key-decoder-class"); err != nil {
+		return p.Fail(stderr, err)
+	}
+	d := &dumper{out: bufio.NewWriterSize(stdout, 128<<10), stderr: stderr, fs: vfs.OS, verify: o.Has("verify-index-only"),
+		sanity: o.Has("index-sanity-check"), maxSize: o.Int("max-message-size")}
+	d.print = o.Has("print-data-log") || o.Has("offsets-decoder") || o.Has("transaction-log-decoder") ||
+		o.Has("value-decoder-class") || o.Has("key-decoder-class")
+	d.deep = d.print || o.Has("deep-iteration")
+	err = d.chooseDecoder(o)
+	for arg := range strings.SplitSeq(strings.TrimRight(o.String("files"), ","), ",") {
+		if err != nil {
+			break
+		}
+		err = d.file(arg)
+	}
+	if ferr := d.out.Flush(); ferr != nil && err == nil {
+		return 1
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, `Exception in thread "main" `+trace(err))
+		return 1
+	}
+	d.findings()
+	return 0
+}
+
+type dumper struct {
+	out     *bufio.Writer
+	stderr  io.Writer
+	fs      vfs.FS
+	print   bool
+	deep    bool
+	verify  bool
+	sanity  bool
+	maxSize int64
+	decode  decoder
+	line    []byte
+
+	mismatches []finding // of offset indexes
+	timeErrors []*timeFindings
+	gaps       []finding
+}
+
+// finding is a list of pairs of one file, told at the end.
+type finding struct {
+	file  string
+	pairs [][2]int64
+}
+
+func (d *dumper) file(arg string) error {
+	name := filepath.Clean(arg)
+	if arg == "" {
+		name = ""
+	}
+	fmt.Fprintf(d.out, "Dumping %s\n", name)
+	base := filepath.Base(name)
+	dot := strings.LastIndexByte(base, '.')
+	if dot < 0 {
+		return &kclient.APIError{Class: "java.lang.StringIndexOutOfBoundsException",
+			Message: fmt.Sprintf("begin -1, end %d, length %d", len(base), len(base))}
+	}
+	switch base[dot:] {
+	case ".log":
+		return d.log(name)
+	case ".index":
+		return d.offsetIndex(name)
+	case ".timeindex":
+		return d.timeIndex(name)
+	case ".snapshot":
+		return d.snapshot(name)
+	case ".txnindex":
+		return d.txnIndex(name)
+	}
+	d.out.Flush() //nolint:errcheck // looked at in the end
+	fmt.Fprintf(d.stderr, "Ignoring unknown file %s\n", name)
+	return nil
+}
+
+// baseOffset is the number that a segment file's name begins with.
+func baseOffset(name string) (int64, error) {
+	word, _, _ := strings.Cut(filepath.Base(name), ".")
+	n, err := strconv.ParseInt(word, 10, 64)
+	if err != nil {
+		return 0, &kclient.APIError{Class: "java.lang.NumberFormatException", Message: fmt.Sprintf("For input string: %q", word)}
+	}
+	return n, nil
+}
+
+// sibling is the file of the same segment with another suffix.
+func sibling(name, suffix string) string {
+	word, _, _ := strings.Cut(filepath.Base(name), ".")
+	return filepath.Join(filepath.Dir(absolute(name)), word+suffix)
+}
+
+func absolute(name string) string {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return name
+	}
+	return abs
+}
+
+func (d *dumper) snapshot(name string) error {
+	b, err := d.readAll(name)
+	if err != nil {
+		return err
+	}
+	entries, err := producerstate.DecodeSnapshot(b)
+	if err != nil {
+		d.out.Flush() //nolint:errcheck // looked at in the end
+		var corrupt *producerstate.CorruptSnapshotError
+		if errors.As(err, &corrupt) {
+			fmt.Fprintln(d.stderr, "Snapshot is corrupt: "+corrupt.Reason)
+			return nil
+		}
+		return err
+	}
+	for i := range entries {
+		e := &entries[i]
+		first := "None"
+		if e.TxnFirstOffset >= 0 {
+			first = fmt.Sprintf("Some(%d)", e.TxnFirstOffset)
+		}
+		fmt.Fprintf(d.out, "producerId: %d producerEpoch: %d coordinatorEpoch: %d currentTxnFirstOffset: %s ",
+			e.ProducerID, e.ProducerEpoch, e.CoordinatorEpoch, first)
+		if e.LastOffset >= 0 {
+			fmt.Fprintf(d.out, "firstSequence: %d lastSequence: %d lastOffset: %d offsetDelta: %d timestamp: %d",
+				firstSequence(e.LastSequence, e.OffsetDelta), e.LastSequence, e.LastOffset, e.OffsetDelta, e.Timestamp)
+		}
+		fmt.Fprintln(d.out)
+	}
+	return nil
+}
+
+// firstSequence counts back from the last one; sequences wrap after the largest int32.
+func firstSequence(last, delta int32) int32 {
+	if last < delta {
+		return 1<<31 - 1 - (delta - last) + 1
+	}
+	return last - delta
+}
+
+func (d *dumper) txnIndex(name string) error {
+	if _, err := baseOffset(name); err != nil {
+		return err
+	}
+	txns, err := txnindex.ReadAll(d.fs, name)
+	if err != nil {
+		return err
+	}
+	for _, t := range txns {
+		fmt.Fprintf(d.out, "version: 0 producerId: %d firstOffset: %d lastOffset: %d lastStableOffset: %d\n",
+			t.ProducerID, t.FirstOffset, t.LastOffset, t.LastStableOffset)
+	}
+	return nil
+}
+
+func (d *dumper) readAll(name string) ([]byte, error) {
+	f, size, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	b := make([]byte, size)
+	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return b, nil
+}
+
+// findings tells what did not fit together.
+func (d *dumper) findings() {
+	for _, m := range d.mismatches {
+		fmt.Fprintf(d.stderr, "Mismatches in :%s\n", m.file)
+		for i := len(m.pairs) - 1; i >= 0; i-- {
+			fmt.Fprintf(d.stderr, "  Index offset: %d, log offset: %d\n", m.pairs[i][0], m.pairs[i][1])
+		}
+	}
+	d.timeFindings()
+	for _, g := range d.gaps {
+		fmt.Fprintf(d.stderr, "Non-consecutive offsets in %s\n", g.file)
+		for i := len(g.pairs) - 1; i >= 0; i-- {
+			fmt.Fprintf(d.stderr, "  %d is followed by %d\n", g.pairs[i][0], g.pairs[i][1])
+		}
+	}
+}
+
+func trace(err error) string {
+	var api *kclient.APIError
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &api):
+		return api.Trace()
+	case errors.Is(err, fs.ErrNotExist) && errors.As(err, &path):
+		return "java.nio.file.NoSuchFileException: " + path.Path
+	}
+	return err.Error()
+}
