@@ -125,7 +125,7 @@ func (c *Controller) handle(ctx context.Context, ev any) {
 		c.zkEvent(ctx, ev)
 	case coreEvent:
 		if c.term != nil && (ev.term == nil || ev.term == c.term) {
-			c.term.apply(ev.ev)
+			c.term.happened(ev.ev)
 		}
 	case fenced:
 		if c.term == ev.term {

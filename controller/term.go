@@ -227,6 +227,22 @@ func (t *term) apply(ev core.Event) {
 	t.writer.write(plan.Writes)
 }
 
+// happened takes in an event that is no change of ZooKeeper's.
+func (t *term) happened(ev core.Event) {
+	t.apply(ev)
+	done, ok := ev.(core.WritesDone)
+	if !ok {
+		return
+	}
+	for _, r := range done.Results {
+		if r.Write.Kind == core.DeleteTopic {
+			// Its name may have been taken again while the core still held the old topic for the one that is there.
+			t.retryUnless(t.topicsChanged(), func() { t.retryUnless(t.topicsChanged(), t.refresh) })
+			return
+		}
+	}
+}
+
 // changed reads again what an event is about.
 func (t *term) changed(ev zkmeta.Event) {
 	var err error

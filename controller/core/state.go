@@ -143,10 +143,15 @@ func (s *State) topicsChanged(b *batch, ev TopicsChanged) {
 		here[n] = true
 	}
 	for _, name := range sortedKeys(s.topics) {
-		if !here[name] {
-			delete(s.topics, name) // somebody removed its znodes by hand
-			b.note("topic %s is gone from ZooKeeper", name)
+		if here[name] {
+			continue
 		}
+		if d := s.topics[name].deletion; d == nil || !d.removing { // else it is this controller's own doing
+			b.note("topic %s is gone from ZooKeeper", name)
+		} else {
+			b.note("topic %s is deleted", name)
+		}
+		delete(s.topics, name)
 	}
 	for _, in := range ev.New {
 		if s.topics[in.Name] != nil {
