@@ -118,7 +118,7 @@ func (p *Process) signal(s syscall.Signal) {
 
 // Usage reads /proc. For an ended process it returns the last reading.
 func (p *Process) Usage() (Usage, error) {
-	u, err := readUsage(p.PID())
+	u, err := ReadUsage(p.PID())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
@@ -134,7 +134,8 @@ func (p *Process) Usage() (Usage, error) {
 // clockTick is USER_HZ, which is 100 on every Linux architecture that Go runs on.
 const clockTick = 10 * time.Millisecond
 
-func readUsage(pid int) (Usage, error) {
+// ReadUsage reads /proc for any process.
+func ReadUsage(pid int) (Usage, error) {
 	var u Usage
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -169,4 +170,14 @@ func statusKB(status, key string) int64 {
 	line, _, _ := strings.Cut(rest, "\n")
 	n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(line, "kB")), 10, 64)
 	return n << 10
+}
+
+// Exited says whether the process has ended.
+func (p *Process) Exited() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
 }

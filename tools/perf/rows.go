@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"gregor/integration/peer"
+)
+
+func rows() []row {
+	return []row{
+		{"start", measureStart},
+		{"idle", measureIdle},
+		{"produce-100", produceRow(produceLoad{partitions: 1, valueSize: 100, batchSize: 900_000, conns: 1, inFlight: 5}, perRecord)},
+		{"produce-1k", produceRow(produceLoad{partitions: 1, valueSize: 1000, batchSize: 900_000, conns: 1, inFlight: 5}, perGB)},
+		{"produce-16k", produceRow(produceLoad{partitions: 16, valueSize: 100, batchSize: 16_384, conns: 1, inFlight: 5}, perRecord)},
+		{"fetch", measureFetch},
+		{"latency", measureLatency},
+		{"topics", measureTopics},
+		{"after-load", measureAfterLoad},
+	}
+}
+
+const third = 1.0 / 3
+
+func perRecord(r rate, cpu time.Duration) []figure {
+	return []figure{
+		{"CPU a record", float64(cpu.Nanoseconds()) / float64(r.records), "ns", third, 0},
+		{"records/s", r.perSecond(), "", 0, 0},
+		{"CPU a GB", cpu.Seconds() / (float64(r.bytes) / 1e9), "s", 0, 0},
+	}
+}
+
+func perGB(r rate, cpu time.Duration) []figure {
+	return []figure{
+		{"CPU a GB", cpu.Seconds() / (float64(r.bytes) / 1e9), "s", third, 0},
+		{"MB/s", r.mbPerSecond(), "MB", 0, 0},
+		{"records/s", r.perSecond(), "", 0, 0},
+	}
+}
+
+func produceRow(l produceLoad, figures func(rate, time.Duration) []figure) func(context.Context, *session) ([]figure, error) {
+	return func(ctx context.Context, s *session) ([]figure, error) {
+		l := l
+		l.franz = s.franz
+		l.topics = s.names(1)
+		if err := createTopics(ctx, s.broker.Addr, l.topics, l.partitions); err != nil {
+			return nil, err
+		}
+		r, err := l.run(ctx, s.broker.Addr, s.warm, s.seconds, s.begin, s.end)
+		if err != nil {
+			return nil, err
+		}
+		return figures(r, s.cpu), deleteTopics(ctx, s.broker.Addr, l.topics)
+	}
+}
+
+// measureStart stops the broker and starts it on its empty directories, five times.
+func measureStart(ctx context.Context, s *session) ([]figure, error) {
+	times := []float64{s.broker.Started.Seconds() * 1000}
+	n := 5
+	if s.broker.Kind == peer.Kafka {
+		n = 2
+	}
+	for len(times) < n {
+		stop, cancel := context.WithTimeout(ctx, time.Minute)
+		err := s.broker.Stop(stop)
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		b, err := s.broker.Restart(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.broker = b
+		times = append(times, b.Started.Seconds()*1000)
+	}
+	slices.Sort(times)
+	return []figure{
+		{"first answer, median", times[len(times)/2], "ms", 0, 100},
+		{"first answer, worst", times[len(times)-1], "ms", 0, 0},
+	}, nil
+}
+
+func measureIdle(ctx context.Context, s *session) ([]figure, error) {
+	if err := wait(ctx, 5*time.Second); err != nil {
+		return nil, err
+	}
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	if err := wait(ctx, 5*time.Second); err != nil {
+		return nil, err
+	}
+	if err := s.end(); err != nil {
+		return nil, err
+	}
+	u, err := s.broker.Usage()
+	return []figure{
+		{"RSS", float64(u.RSS) / (1 << 20), "MB", 0, 31},
+		{"CPU of a core", s.cpu.Seconds() / 5 * 100, "%", 0, 0},
+	}, err
+}
+
+func measureAfterLoad(_ context.Context, s *session) ([]figure, error) {
+	u, err := s.broker.Usage()
+	return []figure{
+		{"RSS", float64(u.RSS) / (1 << 20), "MB", 0.1, 0},
+		{"peak RSS", float64(u.PeakRSS) / (1 << 20), "MB", 0, 0},
+	}, err
+}
+
+// measureFetch reads 1 KB records that lie in the page cache, and beside it, in the same minute, the same bytes by a bare sendfile loop.
+func measureFetch(ctx context.Context, s *session) ([]figure, error) {
+	l := produceLoad{topics: s.names(1), partitions: 1, valueSize: 1000, batchSize: 100_000, conns: 1, inFlight: 5}
+	if err := createTopics(ctx, s.broker.Addr, l.topics, 1); err != nil {
+		return nil, err
+	}
+	nothing := func() error { return nil }
+	filled, err := l.run(ctx, s.broker.Addr, 0, 2*time.Second, nothing, nothing)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(s.broker.LogDir(), l.topics[0]+"-0")
+	bare := func() (float64, error) {
+		r, cpu, err := bareSendfile(ctx, dir, s.warm/2, s.seconds/2)
+		return cpu.Seconds() / (float64(r.bytes) / 1e9), err
+	}
+	before, err := bare()
+	if err != nil {
+		return nil, err
+	}
+	r, err := fetchAll(ctx, s.broker.Addr, l.topics[0], filled.records, s.warm, s.seconds, s.begin, s.end)
+	if err != nil {
+		return nil, err
+	}
+	after, err := bare()
+	if err != nil {
+		return nil, err
+	}
+	cost, floor := s.cpu.Seconds()/(float64(r.bytes)/1e9), (before+after)/2
+	return []figure{
+		{"CPU a GB", cost, "s", 0, 0},
+		{"of a bare sendfile loop", cost / floor, "x", 0, 1.1},
+		{"the bare loop's CPU a GB", floor, "s", 0, 0},
+		{"MB/s", r.mbPerSecond(), "MB", 0, 0},
+	}, deleteTopics(ctx, s.broker.Addr, l.topics)
+}
+
+func measureLatency(ctx context.Context, s *session) ([]figure, error) {
+	const perSecond = 5000
+	names := s.names(1)
+	if err := createTopics(ctx, s.broker.Addr, names, 1); err != nil {
+		return nil, err
+	}
+	l := latencyLoad{topic: names[0], perSecond: perSecond, valueSize: 100}
+	d := 3 * s.seconds
+	got, err := l.run(ctx, s.broker.Addr, max(5*time.Second, s.warm), d, s.begin, s.end)
+	if err != nil {
+		return nil, err
+	}
+	ms := func(q float64) float64 { return float64(got.at(q).Microseconds()) / 1000 }
+	return []figure{
+		{"p50", ms(0.5), "ms", 0, 0},
+		{"p99", ms(0.99), "ms", third, 0},
+		{"p99.9", ms(0.999), "ms", 0.2, 0},
+		{"worst", ms(1), "ms", 0, 0},
+		{"CPU a record", float64(s.cpu.Microseconds()) / (perSecond * d.Seconds()), "us", third, 0},
+	}, nil
+}
+
+// measureTopics writes 16 KB batches to 64 topics, then to 2,048, with the same number of requests in flight.
+func measureTopics(ctx context.Context, s *session) ([]figure, error) {
+	var figures []figure
+	var rates []float64
+	for _, n := range []int{64, 2048} {
+		l := produceLoad{topics: s.names(n), partitions: 1, valueSize: 100, batchSize: 16_384, conns: 4, inFlight: 5, rounds: 2}
+		if err := createTopics(ctx, s.broker.Addr, l.topics, 1); err != nil {
+			return figures, err
+		}
+		r, err := l.run(ctx, s.broker.Addr, s.warm, s.seconds, s.begin, s.end)
+		if err != nil {
+			return figures, fmt.Errorf("%d topics: %w", n, err)
+		}
+		rates = append(rates, r.perSecond())
+		figures = append(figures,
+			figure{fmt.Sprintf("records/s, %d topics", n), r.perSecond(), "", 0, 0},
+			figure{fmt.Sprintf("CPU a record, %d topics", n), float64(s.cpu.Nanoseconds()) / float64(r.records), "ns", 0, 0})
+		if err := deleteTopics(ctx, s.broker.Addr, l.topics); err != nil {
+			return figures, err
+		}
+	}
+	if rates[0] == 0 {
+		return figures, errors.New("nothing was acknowledged")
+	}
+	return append(figures, figure{"fall of the rate", 100 * (1 - rates[1]/rates[0]), "%", 0, 10}), nil
+}
