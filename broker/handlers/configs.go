@@ -32,8 +32,9 @@ func (a *Admin) describeConfigs(ctx context.Context, r *server.Request, req *kms
 			continue
 		}
 		entries, f := a.describeResource(ctx, q)
-		if out.ErrorCode, out.ErrorMessage = f.get(); f != nil {
-			continue
+		out.ErrorCode, out.ErrorMessage = f.get()
+		if out.ErrorMessage == nil { // here Kafka's absent message is an empty one
+			out.ErrorMessage = new(string)
 		}
 		for _, e := range entries {
 			if len(q.ConfigNames) == 0 || slices.Contains(q.ConfigNames, e.Name) {

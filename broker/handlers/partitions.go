@@ -87,7 +87,7 @@ func (a *Admin) growTopic(ctx context.Context, t *kmsg.CreatePartitionsRequestTo
 	if err != nil {
 		return a.unexpected("reading topic", t.Topic, err)
 	}
-	full := make(map[int32][]int32, t.Count)
+	full := make(map[int32][]int32, len(info.Partitions))
 	for p, r := range info.Partitions {
 		if len(r.Adding)+len(r.Removing) > 0 {
 			return failure(kerr.ReassignmentInProgress, "A partition reassignment is in progress for the topic '"+t.Topic+"'.")

@@ -17,8 +17,10 @@ type Case struct {
 	Build    func(b *Broker, version int16) kmsg.Request
 	// Mask names fields whose values may differ, "value of KEY" a configuration entry.
 	Mask []string
-	// Quiet cases prepare and are not compared (they may depend on timing).
-	Quiet bool
+	// OwnTopics leaves topics out of the answer that this run did not make.
+	OwnTopics bool
+	// Deliberate says why Gregor answers otherwise than Kafka: its difference is listed and is no failure.
+	Deliberate string
 }
 
 // newest is the newest version of each request type that 2.7.2 speaks.

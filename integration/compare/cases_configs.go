@@ -65,6 +65,12 @@ func describeCases() []Case {
 	}
 }
 
+// better marks requests on which Kafka's code fails on the way to an answer that it means to give.
+func better(c Case) Case {
+	c.Deliberate = "Kafka fails by an oversight (UNKNOWN_SERVER_ERROR, or the connection closes); Gregor names the mistake"
+	return c
+}
+
 func alterCases() []Case {
 	type set map[string]*string
 	a := func(name string, validate bool, kind kmsg.ConfigResourceType, resource string, s set) Case {
@@ -79,11 +85,12 @@ func alterCases() []Case {
 			return r
 		}}
 	}
+	noValue := better(a("no value", false, kmsg.ConfigResourceTypeTopic, "@cfg", set{"retention.ms": nil}))
 	const topic, broker = kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker
 	return []Case{
 		a("one key", false, topic, "@cfg", set{"retention.ms": ptr("12345")}),
 		a("validate only", true, topic, "@cfg", set{"retention.ms": ptr("1")}),
-		a("no value", false, topic, "@cfg", set{"retention.ms": nil}),
+		noValue,
 		a("unknown key", false, topic, "@cfg", set{"no.such.key": ptr("1")}),
 		a("bad value", false, topic, "@cfg", set{"retention.ms": ptr("abc")}),
 		a("out of range", false, topic, "@cfg", set{"segment.bytes": ptr("1")}),
@@ -125,13 +132,13 @@ func incrementalCases() []Case {
 		i("subtract from a list", false, topic, "@cfg", op{"leader.replication.throttled.replicas", sub, ptr("0:1")}),
 		i("append to no list", false, topic, "@cfg", op{"retention.ms", app, ptr("1")}),
 		i("subtract from no list", false, topic, "@cfg", op{"retention.ms", sub, ptr("1")}),
-		i("append to an unknown key", false, topic, "@cfg", op{"no.such.key", app, ptr("1")}),
+		better(i("append to an unknown key", false, topic, "@cfg", op{"no.such.key", app, ptr("1")})),
 		i("set an unknown key", false, topic, "@cfg", op{"no.such.key", set, ptr("1")}),
 		i("delete an unknown key", false, topic, "@cfg", op{"no.such.key", del, nil}),
 		i("bad value", false, topic, "@cfg", op{"retention.ms", set, ptr("abc")}),
 		i("no value", false, topic, "@cfg", op{"retention.ms", set, nil}, op{"cleanup.policy", app, nil}),
 		i("the same key twice", false, topic, "@cfg", op{"retention.ms", set, ptr("1")}, op{"retention.ms", set, ptr("2")}),
-		i("unknown operation", false, topic, "@cfg", op{"retention.ms", 9, ptr("1")}),
+		better(i("unknown operation", false, topic, "@cfg", op{"retention.ms", 9, ptr("1")})),
 		i("validate only", true, topic, "@cfg", op{"retention.ms", set, ptr("1")}),
 		i("unknown topic", false, topic, "@never-there", op{"retention.ms", set, ptr("1")}),
 		i("invalid topic", false, topic, "a b", op{"retention.ms", set, ptr("1")}),
@@ -145,7 +152,7 @@ func incrementalCases() []Case {
 
 func logDirCases() []Case {
 	d := func(name string, topics func(b *Broker) []kmsg.DescribeLogDirsRequestTopic) Case {
-		return Case{Key: kmsg.DescribeLogDirs, Name: name, Build: func(b *Broker, v int16) kmsg.Request {
+		return Case{Key: kmsg.DescribeLogDirs, Name: name, OwnTopics: true, Build: func(b *Broker, v int16) kmsg.Request {
 			r := kmsg.NewPtrDescribeLogDirsRequest()
 			r.Version, r.Topics = v, topics(b)
 			return r

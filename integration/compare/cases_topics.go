@@ -136,7 +136,7 @@ func metadataCases() []Case {
 			r.Version, r.Topics = v, []kmsg.MetadataRequestTopic{}
 			return r
 		}},
-		md("all topics", 0, nil, false, false),
+		{Key: kmsg.Metadata, Name: "all topics", Build: ask(nil, false, false), OwnTopics: true},
 		md("unknown, not created", 4, []string{"@unknown"}, false, false),
 		md("operations", 8, []string{"@unknown"}, false, true),
 		md("created on demand", 0, []string{"@auto"}, true, false),

@@ -132,6 +132,31 @@ func normal(v any, mask map[string]bool) any {
 	return v
 }
 
+// onlyTopics leaves out list entries about topics without the prefix.
+func onlyTopics(v any, prefix string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = onlyTopics(v[k], prefix)
+		}
+	case []any:
+		var kept []any
+		for _, e := range v {
+			if m, ok := e.(map[string]any); ok {
+				if name, ok := m["Topic"].(string); ok && !strings.HasPrefix(name, prefix) {
+					continue
+				}
+			}
+			kept = append(kept, onlyTopics(e, prefix))
+		}
+		if kept == nil {
+			return nil
+		}
+		return kept
+	}
+	return v
+}
+
 func text(v any) string {
 	b, _ := json.Marshal(v)
 	return string(b)
