@@ -109,6 +109,16 @@ func (s setting) check() error {
 			return s.checkType(k.typ)
 		}
 	}
+	return s.known()
+}
+
+// known refuses a name that no topic setting has.
+func (s setting) known() error {
+	for _, k := range known {
+		if k.name == s.name {
+			return nil
+		}
+	}
 	return &kclient.APIError{Class: "org.apache.kafka.common.errors.InvalidConfigurationException", Message: "Unknown topic config name: " + s.name}
 }
 
