@@ -277,3 +277,27 @@ func TestStorageDefaultsAreTheTopicDefaults(t *testing.T) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 }
+
+// The file that is delivered loads without a word, and is a bare start except for the ZooKeeper in the process.
+func TestDeliveredFileIsValid(t *testing.T) {
+	b, warnings, err := Load("../../config/server.properties", nil, nil)
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	d := Default()
+	if b.Listeners[0] != d.Listeners[0] || b.Log.Dirs[0] != d.Log.Dirs[0] || b.ZooKeeper.Connect != d.ZooKeeper.Connect || b.ID != d.ID || b.Internal != d.Internal {
+		t.Errorf("the file: %+v\na bare start: %+v", b, d)
+	}
+	// Every line that is commented out is a setting that may be switched on.
+	text, err := os.ReadFile("../../config/server.properties")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), "="); ok && !strings.Contains(key, " ") {
+			if _, known := LookupKey(key); !known {
+				t.Errorf("%s is no key", key)
+			}
+		}
+	}
+}
