@@ -1,14 +1,195 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"gregor/broker"
+	"gregor/broker/config"
+	"gregor/internal/logging"
+	"gregor/tools/internal/cli"
 )
 
-// serve is `gregor` and `gregor kafka-server-start [server.properties] [--override k=v]...`.
-//
-// TO BE REPLACED by the call into package broker: args are nil for a bare `gregor`, otherwise what follows the command.
-func serve(_ []string, _ io.Reader, _, stderr io.Writer) int {
-	fmt.Fprintln(stderr, "gregor: this build has no broker")
+const serverUsage = "USAGE: kafka-server-start [-daemon] server.properties [--override property=value]*"
+
+// serve is `gregor` and `gregor kafka-server-start server.properties [--override k=v]...`. args are nil for a bare `gregor`, which also
+// starts the embedded ZooKeeper and prints what to try. Exit codes: 1 when the broker cannot start or dies; after SIGTERM 143 and after
+// SIGINT 130, as a JVM, but 0 for a bare `gregor`.
+func serve(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	bare := args == nil
+	path, overrides, code, done := serverArguments(args, stdout, stderr)
+	if done {
+		return code
+	}
+	cfg, warnings, err := config.Load(path, overrides, os.Environ())
+	if err != nil {
+		fmt.Fprintf(stderr, "gregor: %v\n", err)
+		return 1
+	}
+	log, err := logging.New(stdout, cfg.Gregor.LogFormat, cfg.Gregor.LogLevel)
+	if err != nil {
+		fmt.Fprintf(stderr, "gregor: %v\n", err)
+		return 1
+	}
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	p := &process{cfg: cfg, log: log, stdout: stdout, bare: bare, signals: signals}
+	return p.main()
+}
+
+func serverArguments(args []string, stdout, stderr io.Writer) (path string, overrides []string, code int, done bool) {
+	for len(args) > 0 && path == "" {
+		switch a := args[0]; a {
+		case "--help":
+			fmt.Fprintln(stderr, serverUsage)
+			return "", nil, 1, true
+		case "--version":
+			fmt.Fprintln(stdout, cli.Version)
+			return "", nil, 0, true
+		default:
+			path = a
+		}
+		args = args[1:]
+	}
+	if path == "" {
+		if args != nil {
+			fmt.Fprintln(stderr, serverUsage)
+			return "", nil, 1, true
+		}
+		return "", nil, 0, false
+	}
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "--override" && i+1 < len(args):
+			i++
+			overrides = append(overrides, args[i])
+		case strings.HasPrefix(args[i], "--override="):
+			overrides = append(overrides, strings.TrimPrefix(args[i], "--override="))
+		default:
+			fmt.Fprintf(stderr, "gregor: found non argument parameters: %s\n%s\n", args[i], serverUsage)
+			return "", nil, 1, true
+		}
+	}
+	return path, overrides, 0, false
+}
+
+// process is the life of a broker process, from its configuration to its exit code.
+type process struct {
+	cfg     *config.Broker
+	log     *logrus.Logger
+	stdout  io.Writer
+	bare    bool
+	signals chan os.Signal
+	loaded  atomic.Int64
+}
+
+func (p *process) main() int {
+	// A broker's live heap is small beside what it streams: collecting a little later costs a few megabytes and saves CPU.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
+	begun := time.Now()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stopped := make(chan os.Signal, 1)
+	go func() {
+		sig := <-p.signals
+		stopped <- sig
+		cancel() // ends a start that is under way
+		<-p.signals
+		fmt.Fprintln(p.stdout, "gregor: second signal, stopping at once")
+		os.Exit(p.exitCode(sig))
+	}()
+	var zk *broker.ZooKeeper
+	if p.cfg.Gregor.EmbeddedZooKeeper {
+		var err error
+		if zk, err = broker.StartZooKeeper(p.cfg, nil, p.log); err != nil {
+			return p.fail(err)
+		}
+		defer zk.Close()
+	}
+	b, err := broker.Start(ctx, broker.Options{Config: p.cfg, Log: p.log, Progress: p.progress})
+	if err != nil {
+		select {
+		case sig := <-stopped:
+			return p.exitCode(sig)
+		default:
+		}
+		return p.fail(err)
+	}
+	p.log.Infof("[KafkaServer id=%d] started in %d ms", b.ID(), time.Since(begun).Milliseconds())
+	if p.bare {
+		p.banner(b, zk)
+	}
+	code := 1
+	select {
+	case sig := <-stopped:
+		code = p.exitCode(sig)
+	case err := <-b.Fatal():
+		p.log.Errorf("The broker cannot go on: %v", err)
+	}
+	ctx, cancelClose := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancelClose()
+	if err := b.Close(ctx); err != nil {
+		p.log.Errorf("Not everything was shut down cleanly: %v", err)
+	}
+	return code
+}
+
+// closeTimeout is how long clients with requests in flight may hold up a clean stop.
+const closeTimeout = 30 * time.Second
+
+func (p *process) fail(err error) int {
+	p.log.Errorf("Fatal error during startup: %v", err)
 	return 1
+}
+
+func (p *process) exitCode(sig os.Signal) int {
+	if s, ok := sig.(syscall.Signal); ok && !p.bare {
+		return 128 + int(s)
+	}
+	return 0
+}
+
+// progress says every second or so how far a long recovery is.
+func (p *process) progress(done, total int) {
+	now := time.Now().UnixMilli()
+	last := p.loaded.Load()
+	if last == 0 {
+		p.loaded.CompareAndSwap(0, now)
+		return
+	}
+	if now-last >= 1000 && p.loaded.CompareAndSwap(last, now) {
+		p.log.Infof("Loading logs: %d of %d done", done, total)
+	}
+}
+
+func (p *process) banner(b *broker.Broker, zk *broker.ZooKeeper) {
+	addr := net.Addr(nil)
+	for _, l := range p.cfg.Listeners {
+		if a := b.Addr(l.Name); a != nil {
+			addr = a
+			break
+		}
+	}
+	fmt.Fprintf(p.stdout, "\nGregor is ready.\n  Kafka clients:  %v\n", addr)
+	if zk != nil {
+		fmt.Fprintf(p.stdout, "  ZooKeeper:      %v (embedded)\n", zk.Addr())
+	}
+	fmt.Fprintf(p.stdout, "  Data:           %s\nTry:\n  scripts/kafka-topics.sh --bootstrap-server %v --create --topic hello --partitions 3\nCtrl-C stops it.\n\n",
+		strings.Join(p.cfg.Log.Dirs, ","), addr)
 }

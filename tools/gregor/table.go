@@ -10,6 +10,7 @@ import (
 	"gregor/tools/getoffsetshell"
 	"gregor/tools/serverstop"
 	"gregor/tools/topics"
+	"gregor/tools/zookeeperserver"
 )
 
 // command is one row of the table: a tool by its script's name and by the Java class that scripts and people know it as.
@@ -26,7 +27,7 @@ var commands []command
 func init() {
 	commands = []command{
 		{"kafka-server-start", "kafka.Kafka", "start a broker from a properties file", serve},
-		{"zookeeper-server-start", "org.apache.zookeeper.server.quorum.QuorumPeerMain", "start the embedded ZooKeeper on its own", serveZooKeeper},
+		{"zookeeper-server-start", "org.apache.zookeeper.server.quorum.QuorumPeerMain", "start the embedded ZooKeeper on its own", zookeeperserver.Main},
 		{"kafka-topics", "kafka.admin.TopicCommand", "create, list, describe, alter and delete topics", topics.Main},
 		{"kafka-console-producer", "kafka.tools.ConsoleProducer", "write each line of standard input to a topic", consoleproducer.Main},
 		{"kafka-console-consumer", "kafka.tools.ConsoleConsumer", "write a topic's records to standard output", consoleconsumer.Main},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"gregor/internal/logging"
 	"gregor/zkmeta/zkserver"
 )
 
@@ -28,7 +29,7 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	}
 	log := logrus.New()
 	log.SetOutput(stdout)
-	log.SetFormatter(kafkaLayout{})
+	log.SetFormatter(logging.KafkaFormatter{})
 	if err := run(args[0], log); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
@@ -69,15 +70,4 @@ func run(path string, log *logrus.Logger) error {
 		os.Exit(130)
 	}()
 	return s.Close()
-}
-
-// kafkaLayout is the log line that Kafka's log4j.properties asks for.
-type kafkaLayout struct{}
-
-func (kafkaLayout) Format(e *logrus.Entry) ([]byte, error) {
-	level := map[logrus.Level]string{
-		logrus.PanicLevel: "FATAL", logrus.FatalLevel: "FATAL", logrus.ErrorLevel: "ERROR", logrus.WarnLevel: "WARN",
-		logrus.InfoLevel: "INFO", logrus.DebugLevel: "DEBUG", logrus.TraceLevel: "TRACE",
-	}[e.Level]
-	return fmt.Appendf(nil, "[%s] %s %s (zookeeper)\n", e.Time.Format("2006-01-02 15:04:05,000"), level, e.Message), nil
 }

@@ -1,0 +1,403 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"gregor/broker/config"
+	"gregor/broker/handlers"
+	"gregor/broker/metadata"
+	"gregor/broker/server"
+	"gregor/controller"
+	"gregor/internal/logging"
+	"gregor/internal/vfs"
+	"gregor/replication"
+	"gregor/storage"
+	"gregor/zkmeta"
+)
+
+// Options is what a broker is made of; nil functions are the operating system's.
+type Options struct {
+	Config *config.Broker
+	Log    logrus.FieldLogger
+	FS     vfs.FS
+	Listen func(network, addr string) (net.Listener, error)
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Progress is told how many logs of how many are loaded, while the directories are recovered.
+	Progress func(done, total int)
+}
+
+// Broker is a running broker. Its methods may be called from any goroutine.
+type Broker struct {
+	opt      Options
+	cfg      *config.Broker
+	log      logrus.FieldLogger
+	zk       *zkmeta.Client
+	store    *storage.Manager
+	settings *topicSettings
+	cache    *metadata.Cache
+	replicas *replication.Manager
+	epoch    atomic.Int64 // czxid of the present registration
+	server   *server.Server
+	ctl      *controller.Controller
+	session  sessionFile
+	host     zkmeta.BrokerInfo
+
+	run  context.Context // of the broker's own goroutines
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	fatalOnce sync.Once
+	fatal     chan error
+}
+
+// Start brings a broker up: session, log directories, listeners, registration, controller. When it returns, the broker serves. Ending
+// ctx ends a start that is under way; a running broker is stopped with Close.
+func Start(ctx context.Context, opt Options) (_ *Broker, err error) {
+	if opt.FS == nil {
+		opt.FS = vfs.OS
+	}
+	if opt.Dial == nil {
+		opt.Dial = (&net.Dialer{}).DialContext
+	}
+	b := &Broker{opt: opt, cfg: opt.Config, log: opt.Log, fatal: make(chan error, 1)}
+	b.run, b.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			b.abandon()
+		}
+	}()
+	steps := []func(context.Context) error{b.connect, b.openLogs, b.listen, b.register}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	b.serve()
+	return b, nil
+}
+
+// connect opens the ZooKeeper session and makes the paths that every broker expects.
+func (b *Broker) connect(ctx context.Context) (err error) {
+	zc := b.cfg.ZooKeeper
+	b.zk, err = zkmeta.Dial(ctx, zkmeta.Options{
+		Connect: zc.Connect, SessionTimeout: zc.SessionTimeout, ConnectTimeout: zc.ConnectionTimeout, SetACL: zc.SetACL,
+		Dialer: b.opt.Dial, Log: logging.Named(b.log, "kafka.zookeeper.ZooKeeperClient"),
+	})
+	if err != nil {
+		return err
+	}
+	return b.zk.EnsurePaths(ctx)
+}
+
+// openLogs locks and recovers the log directories, and settles the broker's id.
+func (b *Broker) openLogs(ctx context.Context) error {
+	clusterID, err := b.zk.ClusterID(ctx)
+	if err != nil {
+		return err
+	}
+	b.log.Infof("Cluster ID = %s", clusterID)
+	b.cache = metadata.New(clusterID)
+	b.settings = newTopicSettings(b.cfg, b.log)
+	if err := b.readTopicConfigs(ctx); err != nil {
+		return err
+	}
+	lc := b.cfg.Log
+	b.store, err = storage.Open(ctx, storage.Options{
+		FS: b.opt.FS, Dirs: lc.Dirs, BrokerID: b.cfg.ID, Defaults: b.settings.plain, TopicConfig: b.settings.get,
+		RecoveryThreadsPerDir: lc.RecoveryThreadsPerDir, MaxOpenFiles: b.cfg.Gregor.MaxOpenFiles,
+		RetentionInterval: lc.RetentionCheckInterval, FlushInterval: lc.FlushCheckInterval,
+		RecoveryPointInterval: lc.RecoveryPointInterval, StartOffsetInterval: lc.StartOffsetInterval,
+		ProducerIDExpiration: b.cfg.ProducerIDExpiration,
+		Log:                  logging.Named(b.log, "kafka.log.LogManager"), OnDirFailure: b.dirFailed, Progress: b.opt.Progress,
+	})
+	if err != nil {
+		return err
+	}
+	id, err := identify(ctx, b.cfg.ID, b.cfg.GenerateID, b.cfg.ReservedMaxID, clusterID, b.store, b.zk.GenerateBrokerID)
+	if err != nil {
+		return err
+	}
+	b.cfg = b.cfg.WithID(id)
+	b.session = sessionFileIn(b.opt.FS, lc.Dirs[0])
+	return nil
+}
+
+// readTopicConfigs reads the settings of every topic that has some, before its log is opened with them.
+func (b *Broker) readTopicConfigs(ctx context.Context) error {
+	names, err := b.zk.Entities(ctx, zkmeta.EntityTopics)
+	if err != nil {
+		return err
+	}
+	configs, err := b.zk.TopicConfigs(ctx, names)
+	if err != nil {
+		return err
+	}
+	for name, overrides := range configs {
+		b.settings.set(name, overrides)
+	}
+	return nil
+}
+
+// listen wires the request path and binds the listeners; nothing is accepted yet.
+func (b *Broker) listen(context.Context) error {
+	b.replicas = replication.New(replication.Options{
+		BrokerID: b.cfg.ID, Logs: b.store, TopicConfig: b.settings.get, MinISR: b.settings.minInsyncReplicas,
+		Known:              func(topic string, p int32) bool { _, ok := b.cache.Partition(topic, p); return ok },
+		Alive:              func(id int32) bool { _, ok := b.cache.Broker(id); return ok },
+		CheckpointInterval: b.cfg.Log.HighWatermarkCheckpoints,
+		Log:                logging.Named(b.log, "kafka.server.ReplicaManager"),
+	})
+	b.ctl = controller.New(controller.Options{
+		ZK: b.zk, BrokerID: b.cfg.ID, Dial: b.opt.Dial, Log: logging.Named(b.log, "kafka.controller.KafkaController"),
+		Config: controller.Config{
+			DeleteTopics: b.cfg.DeleteTopicEnable, Unclean: uncleanDefault(b.cfg),
+			Listener: b.controlListener(), InterBrokerListener: b.cfg.InterBrokerListener, RequestTimeout: b.cfg.ControllerTimeout,
+		},
+	})
+	sc := b.cfg.Socket
+	opt := server.Options{
+		APIs: b.requestTable(), Listen: b.opt.Listen, Log: logging.Named(b.log, "kafka.network.Processor"),
+		MaxRequestBytes: int(sc.RequestMaxBytes), QueuedMaxRequests: sc.QueuedMaxRequests, QueuedMaxBytes: sc.QueuedMaxRequestBytes,
+		MaxConnections: sc.MaxConnections, MaxConnectionsPerIP: sc.MaxConnectionsPerIP, MaxConnectionsPerIPOverrides: sc.MaxConnectionsPerHost,
+		IdleTimeout: sc.MaxIdle, SendBuffer: sc.SendBuffer, ReceiveBuffer: sc.ReceiveBuffer,
+	}
+	for _, l := range b.cfg.Listeners {
+		opt.Listeners = append(opt.Listeners, server.ListenerConfig{
+			Name: l.Name, Addr: l.Address(), ControlPlane: l.Name == b.cfg.ControlPlaneListener,
+			InterBroker: l.Name == b.cfg.InterBrokerListener, MaxConnections: sc.ListenerMaxConnections[l.Name],
+		})
+	}
+	srv, err := server.New(opt)
+	if err != nil {
+		return err
+	}
+	if err := srv.Listen(); err != nil {
+		return err
+	}
+	b.server = srv
+	return nil
+}
+
+// controlListener is the listener through which controllers reach brokers.
+func (b *Broker) controlListener() string {
+	if b.cfg.ControlPlaneListener != "" {
+		return b.cfg.ControlPlaneListener
+	}
+	return b.cfg.InterBrokerListener
+}
+
+func uncleanDefault(cfg *config.Broker) bool {
+	t, _ := cfg.Topic(nil)
+	return t.UncleanElection()
+}
+
+// requestTable is every request type that this broker serves; ApiVersions derives from it.
+func (b *Broker) requestTable() []server.API {
+	log := logging.Named(b.log, "kafka.server.KafkaApis")
+	admin := handlers.NewAdmin(handlers.AdminOptions{
+		Config: func() *config.Broker { return b.cfg }, Metadata: b.cache, ZK: b.zk, IsController: b.ctl.IsActive, Dirs: b.store, Log: log,
+	})
+	control := &handlers.Control{Replicas: b.replicas, Metadata: b.cache, BrokerEpoch: b.epoch.Load, Log: log}
+	var rows []server.API
+	for _, family := range []interface{ APIs() []server.API }{
+		&handlers.Produce{Replicas: b.replicas, Log: log},
+		handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots),
+		&handlers.ListOffsets{Replicas: b.replicas, Log: log},
+		&handlers.OffsetForLeaderEpoch{Replicas: b.replicas},
+		&handlers.DeleteRecords{Replicas: b.replicas, Log: log},
+		&handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log},
+		control, admin,
+	} {
+		rows = append(rows, family.APIs()...)
+	}
+	return handlers.WithApiVersions(rows)
+}
+
+// register puts the broker under /brokers/ids, and keeps it there whenever its session has to be replaced.
+func (b *Broker) register(ctx context.Context) error {
+	advertised, err := b.cfg.ResolveAdvertised(func(listener string) int {
+		if a, ok := b.server.Addr(listener).(*net.TCPAddr); ok {
+			return a.Port
+		}
+		return -1
+	})
+	if err != nil {
+		return err
+	}
+	b.host = zkmeta.BrokerInfo{ID: b.cfg.ID, Rack: b.cfg.Rack, Version: 5, JmxPort: -1}
+	for _, l := range advertised {
+		b.host.Endpoints = append(b.host.Endpoints, zkmeta.Endpoint{Listener: l.Name, Protocol: l.Protocol, Host: l.Host, Port: int32(l.Port)})
+	}
+	if former := b.session.read(); former != 0 {
+		removed, err := b.zk.ClearStale(ctx, b.cfg.ID, former)
+		if err != nil {
+			return err
+		}
+		for _, path := range removed {
+			b.log.Infof("Removed %s, left by this broker's former process (session 0x%x)", path, former)
+		}
+	}
+	if err := b.registerNow(ctx); err != nil {
+		return err
+	}
+	b.zk.Subscribe(func(e zkmeta.Event) {
+		if e.Kind == zkmeta.NewSession {
+			b.wg.Go(b.registerAgain)
+		}
+	})
+	return nil
+}
+
+func (b *Broker) registerNow(ctx context.Context) error {
+	info := b.host
+	info.Timestamp = time.Now().UnixMilli()
+	epoch, err := b.zk.RegisterBroker(ctx, info)
+	if err != nil {
+		return err
+	}
+	b.epoch.Store(epoch)
+	if err := b.session.write(b.zk.SessionID()); err != nil {
+		b.log.Warnf("Cannot write %s, so a start after a crash will wait for the session to expire: %v", b.session.name, err)
+	}
+	b.log.Infof("Registered broker %d at path /brokers/ids/%d with addresses: %s, czxid (broker epoch): %d", info.ID, info.ID, addresses(info.Endpoints), epoch)
+	return nil
+}
+
+const registerBackoff = time.Second
+
+// registerAgain registers under the session that followed an expired one, however long ZooKeeper takes.
+func (b *Broker) registerAgain() {
+	for b.run.Err() == nil {
+		err := b.registerNow(b.run)
+		if err == nil || b.run.Err() != nil {
+			return
+		}
+		b.log.Errorf("Cannot register broker %d again after its ZooKeeper session expired, trying again in %v: %v", b.cfg.ID, registerBackoff, err)
+		select {
+		case <-b.run.Done():
+		case <-time.After(registerBackoff):
+		}
+	}
+}
+
+// serve starts the goroutines that last as long as the broker.
+func (b *Broker) serve() {
+	b.goRun("replica manager", b.replicas.Run)
+	b.goRun("controller", b.ctl.Run)
+	b.wg.Go(func() { b.zk.WatchConfigChanges(b.run, b.configChanged) })
+	b.server.Serve()
+}
+
+func (b *Broker) goRun(what string, f func(context.Context) error) {
+	b.wg.Go(func() {
+		if err := f(b.run); err != nil && b.run.Err() == nil {
+			b.die(fmt.Errorf("%s: %w", what, err))
+		}
+	})
+}
+
+// configChanged reads an entity whose settings changed.
+func (b *Broker) configChanged(entityPath string) {
+	topic, ok := strings.CutPrefix(entityPath, zkmeta.EntityTopics+"/")
+	if !ok {
+		return // users, clients and brokers have nothing dynamic yet
+	}
+	overrides, err := b.zk.TopicConfig(b.run, topic)
+	if err != nil {
+		if b.run.Err() == nil {
+			b.log.Errorf("Cannot read the changed settings of topic %s, the former ones stay in effect: %v", topic, err)
+		}
+		return
+	}
+	b.store.UpdateConfig(topic, b.settings.set(topic, overrides))
+	b.ctl.TopicConfigChanged(topic, overrides)
+	b.log.Infof("Processing notification for topic %s with config: %v", topic, overrides)
+}
+
+// dirFailed is told by storage that a directory went offline. The broker lives as long as one is left.
+func (b *Broker) dirFailed(dir string, err error) {
+	b.log.Errorf("Log directory %s failed and is offline until restart; its partitions are not served: %v", dir, err)
+	if b.replicas != nil {
+		b.replicas.DirFailed(dir)
+	}
+	if b.store != nil {
+		online := 0
+		for _, d := range b.store.Dirs() {
+			if d.Online {
+				online++
+			}
+		}
+		if online == 0 {
+			b.die(fmt.Errorf("shutdown broker because all log dirs in %v have failed: %w", b.cfg.Log.Dirs, err))
+			return
+		}
+	}
+	b.wg.Go(func() {
+		if err := b.zk.NotifyLogDirFailure(b.run, b.cfg.ID); err != nil && b.run.Err() == nil {
+			b.log.Errorf("Cannot tell the controller about the failed log directory %s: %v", dir, err)
+		}
+	})
+}
+
+func (b *Broker) die(err error) {
+	b.fatalOnce.Do(func() { b.fatal <- err })
+}
+
+// Fatal delivers an error after which the broker cannot go on; the owner closes it.
+func (b *Broker) Fatal() <-chan error { return b.fatal }
+
+// ID is the broker's id.
+func (b *Broker) ID() int32 { return b.cfg.ID }
+
+// Addr is the address that a listener is bound to, nil if there is none of that name.
+func (b *Broker) Addr(listener string) net.Addr { return b.server.Addr(listener) }
+
+// Close stops the broker cleanly: requests in flight are answered, logs flushed, the session closed. When ctx ends first, what is left is
+// done without waiting for clients.
+func (b *Broker) Close(ctx context.Context) error {
+	var errs []error
+	b.log.Info("shutting down")
+	errs = append(errs, b.server.Shutdown(ctx))
+	b.stop()
+	b.wg.Wait()
+	errs = append(errs, b.store.CheckpointHighWatermarks(), b.store.Close(ctx))
+	b.zk.Close()
+	errs = append(errs, b.session.remove())
+	err := errors.Join(errs...)
+	if err == nil {
+		b.log.Info("shut down completed")
+	}
+	return err
+}
+
+// abandon takes down what a failed start has built.
+func (b *Broker) abandon() {
+	b.stop()
+	if b.server != nil {
+		b.server.Close()
+	}
+	b.wg.Wait()
+	if b.store != nil {
+		b.store.Close(context.Background())
+	}
+	if b.zk != nil {
+		b.zk.Close()
+	}
+}
+
+func addresses(list []zkmeta.Endpoint) string {
+	parts := make([]string, len(list))
+	for i, e := range list {
+		parts[i] = e.String()
+	}
+	return strings.Join(parts, ",")
+}

@@ -1,0 +1,61 @@
+package broker
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"gregor/broker/config"
+	"gregor/internal/logging"
+	"gregor/zkmeta"
+	"gregor/zkmeta/zkserver"
+)
+
+// ZooKeeper is an embedded ZooKeeper that listens.
+type ZooKeeper struct {
+	srv    *zkserver.Server
+	addr   net.Addr
+	served chan error
+}
+
+// embeddedTick gives sessions of 4 to 40 seconds, which holds Kafka's default of 18.
+const embeddedTick = 2 * time.Second
+
+// StartZooKeeper starts the embedded ZooKeeper that gregor.zookeeper.embedded asks for, at the first address of zookeeper.connect.
+func StartZooKeeper(cfg *config.Broker, listen func(network, addr string) (net.Listener, error), log logrus.FieldLogger) (*ZooKeeper, error) {
+	if listen == nil {
+		listen = net.Listen
+	}
+	servers, _, err := zkmeta.ParseConnect(cfg.ZooKeeper.Connect)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := listen("tcp", servers[0])
+	if err != nil {
+		return nil, fmt.Errorf("embedded ZooKeeper: listen on %s (zookeeper.connect): %w", servers[0], err)
+	}
+	srv, err := zkserver.New(zkserver.Options{
+		DataDir:  cfg.Gregor.ZooKeeperDataDir,
+		TickTime: embeddedTick,
+		Log:      logging.Named(log, "org.apache.zookeeper.server.ZooKeeperServer"),
+	})
+	if err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("embedded ZooKeeper: open %s (gregor.zookeeper.data.dir): %w", cfg.Gregor.ZooKeeperDataDir, err)
+	}
+	z := &ZooKeeper{srv: srv, addr: ln.Addr(), served: make(chan error, 1)}
+	go func() { z.served <- srv.Serve(ln) }()
+	return z, nil
+}
+
+// Addr is where it listens.
+func (z *ZooKeeper) Addr() net.Addr { return z.addr }
+
+// Close stops it; what it acknowledged is on disk already.
+func (z *ZooKeeper) Close() error {
+	err := z.srv.Close()
+	<-z.served
+	return err
+}
