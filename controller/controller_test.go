@@ -216,7 +216,7 @@ func TestADeletionThatFailsIsTriedAgainWhenTheBrokerComesBack(t *testing.T) {
 	untilGone(t, f.zk, zkmeta.PathTopic("t"))
 }
 
-// BenchmarkTakeOver and BenchmarkCreate are about seconds, not about nanoseconds: run them with -benchtime=1x.
+// BenchmarkCreateAndTakeOver is about seconds, not about nanoseconds: run it with -benchtime=1x.
 func BenchmarkCreateAndTakeOver(b *testing.B) {
 	for range b.N {
 		connect := cluster(b)

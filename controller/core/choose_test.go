@@ -1,0 +1,98 @@
+package core
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestWhoLeads(t *testing.T) {
+	l := func(leader, epoch int32, isr ...int32) Leadership {
+		return Leadership{Leader: leader, LeaderEpoch: epoch, ISR: isr}
+	}
+	none := Leadership{Leader: -9}
+	for _, c := range []struct {
+		name      string
+		now       Leadership
+		exists    bool
+		up        []int32
+		bounced   []int32
+		unclean   bool
+		preferred bool
+		want      string // "" is no change
+	}{
+		{name: "a new partition is led by its first live replica, all live ones in sync", now: none, up: []int32{2, 3}, want: "leader 2 epoch 0 isr [2 3]"},
+		{name: "a new partition waits for a live replica", now: none, up: []int32{7}},
+		{name: "nothing changes while leader and ISR live", now: l(2, 4, 2, 3), exists: true, up: []int32{1, 2, 3}},
+		{name: "a dead follower leaves the ISR", now: l(1, 4, 1, 2, 3), exists: true, up: []int32{1, 3}, want: "leader 1 epoch 5 isr [1 3]"},
+		{name: "a dead follower outside the ISR changes nothing", now: l(1, 4, 1, 3), exists: true, up: []int32{1, 3}},
+		{name: "a dead leader is followed by the first assigned live replica in sync", now: l(1, 4, 3, 1, 2), exists: true, up: []int32{2, 3}, want: "leader 2 epoch 5 isr [3 2]"},
+		{name: "the last in sync stays in the ISR", now: l(1, 4, 1), exists: true, up: []int32{2, 3}, want: "leader -1 epoch 5 isr [1]"},
+		{name: "without a leader there is nothing to change", now: l(-1, 5, 1), exists: true, up: []int32{2, 3}},
+		{name: "the last in sync leads again", now: l(-1, 5, 1), exists: true, up: []int32{1, 2, 3}, want: "leader 1 epoch 6 isr [1]"},
+		{name: "unclean: anyone who lives", now: l(-1, 5, 1), exists: true, up: []int32{2, 3}, unclean: true, want: "leader 2 epoch 6 isr [2]"},
+		{name: "unclean: but one in sync first", now: l(2, 5, 2, 3), exists: true, up: []int32{1, 3}, unclean: true, want: "leader 3 epoch 6 isr [3]"},
+		{name: "a bounced leader loses its place", now: l(1, 4, 1, 2), exists: true, up: []int32{1, 2, 3}, bounced: []int32{1}, want: "leader 2 epoch 5 isr [2]"},
+		{name: "a bounced follower leaves the ISR", now: l(1, 4, 1, 2), exists: true, up: []int32{1, 2, 3}, bounced: []int32{2}, want: "leader 1 epoch 5 isr [1]"},
+		{name: "a bounced leader alone in sync leads under a new epoch", now: l(1, 4, 1), exists: true, up: []int32{1, 2, 3}, bounced: []int32{1}, want: "leader 1 epoch 5 isr [1]"},
+		{name: "all bounced", now: l(2, 4, 2, 1), exists: true, up: []int32{1, 2}, bounced: []int32{1, 2}, want: "leader 1 epoch 5 isr [2 1]"},
+		{name: "the preferred leader on request", now: l(2, 4, 2, 1), exists: true, up: []int32{1, 2, 3}, preferred: true, want: "leader 1 epoch 5 isr [2 1]"},
+		{name: "not a preferred leader out of sync", now: l(2, 4, 2, 3), exists: true, up: []int32{1, 2, 3}, preferred: true},
+		{name: "an ISR of strangers has no leader", now: l(9, 4, 9), exists: true, up: []int32{1, 2}, want: "leader -1 epoch 5 isr [9]"},
+	} {
+		a := Assignment{Replicas: []int32{1, 2, 3}}
+		got, change := choose(c.now, c.exists, a, func(r int32) bool { return contains(c.up, r) }, c.bounced, c.unclean, c.preferred)
+		if s := got.String(); change != (c.want != "") || change && s != c.want {
+			t.Errorf("%s:\n got %v %s\nwant %s", c.name, change, s, c.want)
+		}
+	}
+}
+
+// Whatever stood before, what choose leaves is lawful, and choosing again changes nothing.
+func TestChoiceIsLawfulAndSettles(t *testing.T) {
+	sets := func() (out [][]int32) {
+		for bits := range 16 {
+			var s []int32
+			for i := range int32(4) {
+				if bits>>i&1 == 1 {
+					s = append(s, i)
+				}
+			}
+			out = append(out, s)
+		}
+		return out
+	}()
+	a := Assignment{Replicas: []int32{2, 0, 1}}
+	for _, isr := range sets[1:] {
+		for _, leader := range append([]int32{-1}, isr...) {
+			for _, up := range sets {
+				for _, bounced := range sets {
+					for _, unclean := range []bool{false, true} {
+						now := Leadership{Leader: leader, LeaderEpoch: 3, ISR: isr}
+						online := func(r int32) bool { return contains(up, r) }
+						next, change := choose(now, true, a, online, bounced, unclean, false)
+						what := fmt.Sprintf("from %s, up %v, bounced %v, unclean %v: %s", now, up, bounced, unclean, next)
+						if change && next.LeaderEpoch != 4 || len(next.ISR) == 0 {
+							t.Fatal(what)
+						}
+						if next.Leader >= 0 && (!online(next.Leader) || !contains(next.ISR, next.Leader)) {
+							t.Fatalf("%s: a leader that is dead or out of sync", what)
+						}
+						clean := next.Leader < 0 || contains(isr, next.Leader)
+						for _, r := range next.ISR {
+							clean = clean && contains(isr, r)
+						}
+						if !unclean && !clean {
+							t.Fatalf("%s: unclean", what)
+						}
+						if len(filter(a.Replicas, func(r int32) bool { return online(r) && contains(isr, r) })) > 0 && (next.Leader < 0 || !clean) {
+							t.Fatalf("%s: a replica in sync lives", what)
+						}
+						if again, more := choose(next, true, a, online, nil, unclean, false); more {
+							t.Fatalf("%s, and then %s", what, again)
+						}
+					}
+				}
+			}
+		}
+	}
+}
