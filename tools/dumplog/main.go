@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -98,10 +99,7 @@ type finding struct {
 }
 
 func (d *dumper) file(arg string) error {
-	name := filepath.Clean(arg)
-	if arg == "" {
-		name = ""
-	}
+	name := javaPath(arg)
 	fmt.Fprintf(d.out, "Dumping %s\n", name)
 	base := filepath.Base(name)
 	dot := strings.LastIndexByte(base, '.')
@@ -139,15 +137,28 @@ func baseOffset(name string) (int64, error) {
 // sibling is the file of the same segment with another suffix.
 func sibling(name, suffix string) string {
 	word, _, _ := strings.Cut(filepath.Base(name), ".")
-	return filepath.Join(filepath.Dir(absolute(name)), word+suffix)
+	abs := absolute(name)
+	return abs[:strings.LastIndexByte(abs, '/')+1] + word + suffix
 }
 
+// absolute is Java's getAbsolutePath: `..` stays.
 func absolute(name string) string {
-	abs, err := filepath.Abs(name)
-	if err != nil {
+	here, err := os.Getwd()
+	if err != nil || filepath.IsAbs(name) {
 		return name
 	}
-	return abs
+	return here + "/" + name
+}
+
+// javaPath is what Java's File makes of a path: no double and no trailing slashes.
+func javaPath(s string) string {
+	for strings.Contains(s, "//") {
+		s = strings.ReplaceAll(s, "//", "/")
+	}
+	if len(s) > 1 {
+		s = strings.TrimSuffix(s, "/")
+	}
+	return s
 }
 
 func (d *dumper) snapshot(name string) error {
