@@ -145,10 +145,10 @@ func find[T any](t *testing.T, all []T, name func(T) string, want string) T {
 
 func producer(t *testing.T, name string) clients.Producer {
 	t.Helper()
-	return find(t, tools(t).Producers(true), func(p clients.Producer) string { return p.Name }, name)
+	return find(t, tools(t).Producers(), func(p clients.Producer) string { return p.Name }, name)
 }
 
 func consumer(t *testing.T, name string) clients.Consumer {
 	t.Helper()
-	return find(t, tools(t).Consumers(true), func(c clients.Consumer) string { return c.Name }, name)
+	return find(t, tools(t).Consumers(), func(c clients.Consumer) string { return c.Name }, name)
 }

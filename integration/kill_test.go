@@ -14,7 +14,7 @@ import (
 func TestKilledInTheMiddle(t *testing.T) {
 	kind, ctx := interop(t, 30*time.Minute)
 	tr := sourceTree(t)
-	for _, p := range tools(t).Producers(false) {
+	for _, p := range tools(t).Producers() {
 		if !p.Idempotent {
 			continue
 		}

@@ -1,8 +1,6 @@
 package integration
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,8 +18,7 @@ func TestMainJob(t *testing.T) {
 	tr := sourceTree(t)
 	tl := tools(t)
 	b := startBroker(t, ctx, peer.Options{Kind: kind})
-	gregorTools := haveGregor(t)
-	producers, consumers := tl.Producers(gregorTools), tl.Consumers(gregorTools)
+	producers, consumers := tl.Producers(), tl.Consumers()
 	for pi, p := range producers {
 		for ci, codec := range clients.Codecs {
 			topic := p.Name + "-" + codec
@@ -43,15 +40,4 @@ func TestMainJob(t *testing.T) {
 			})
 		}
 	}
-}
-
-// haveGregor says whether bin/gregor is there, for its console tools.
-func haveGregor(t *testing.T) bool {
-	t.Helper()
-	root, err := peer.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = os.Stat(filepath.Join(root, "bin", "gregor"))
-	return err == nil
 }

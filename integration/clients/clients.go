@@ -56,7 +56,10 @@ func (c Consumer) Consume(ctx context.Context, j Job, add func(key, value []byte
 }
 
 // Tools says whose console tools to use.
-type Tools struct{ root string }
+type Tools struct {
+	root   string
+	binary string // Gregor's; empty where there is none
+}
 
 // New finds the programs that scripts/dev/interop-setup.sh installed.
 func New() (*Tools, error) {
@@ -69,7 +72,11 @@ func New() (*Tools, error) {
 			return nil, err
 		}
 	}
-	return &Tools{root}, nil
+	t := &Tools{root: root}
+	if bin, err := peer.GregorBinary(); err == nil {
+		t.binary = bin
+	}
+	return t, nil
 }
 
 func (t *Tools) cache(elem ...string) string {
@@ -82,11 +89,11 @@ func (t *Tools) java(set string, argv ...string) []string {
 }
 
 func (t *Tools) gregor(argv ...string) []string {
-	return append([]string{filepath.Join(t.root, "bin", "gregor")}, argv...)
+	return append([]string{t.binary}, argv...)
 }
 
-// Producers are all there are. gregor adds Gregor's own console producer.
-func (t *Tools) Producers(gregor bool) []Producer {
+// Producers are all there are, with Gregor's own console producer where its binary is.
+func (t *Tools) Producers() []Producer {
 	all := []Producer{
 		{Name: "kcat", produce: t.kcatProduce}, // it ends when all brokers are down
 		{Name: "console", produce: t.consoleProduce(t.java("kafka-2.7.2", "kafka.tools.ConsoleProducer")), Text: true},
@@ -94,14 +101,14 @@ func (t *Tools) Producers(gregor bool) []Producer {
 		{Name: "java-4", produce: t.javaProduce("clients-4"), Idempotent: true},
 		{Name: "franz-go", produce: franzProduce, Idempotent: true},
 	}
-	if gregor {
+	if t.binary != "" {
 		all = append(all, Producer{Name: "gregor-console", produce: t.consoleProduce(t.gregor("kafka-console-producer")), Text: true})
 	}
 	return all
 }
 
-// Consumers are all there are. gregor adds Gregor's own console consumer.
-func (t *Tools) Consumers(gregor bool) []Consumer {
+// Consumers are all there are, with Gregor's own console consumer where its binary is.
+func (t *Tools) Consumers() []Consumer {
 	all := []Consumer{
 		{"kcat", t.kcatConsume},
 		{"console", t.consoleConsume},
@@ -111,7 +118,7 @@ func (t *Tools) Consumers(gregor bool) []Consumer {
 		{"kafka-python", t.pythonConsume},
 		{"sarama", t.saramaConsume},
 	}
-	if gregor {
+	if t.binary != "" {
 		all = append(all, Consumer{"gregor-console", t.gregorConsume})
 	}
 	return all

@@ -29,8 +29,10 @@ type Options struct {
 	// Dir holds the broker's configuration, its output, and unless Config says otherwise its log directory, Dir/logs.
 	Dir string
 	ID  int
-	// ZooKeeper is the connect string. Empty: a Gregor serves its own under Dir/zookeeper; a Kafka cannot start.
+	// ZooKeeper is the connect string. Empty: a Gregor serves its own; a Kafka cannot start.
 	ZooKeeper string
+	// Embedded: Gregor itself serves the ZooKeeper at ZooKeeper's address, on data under Dir/zookeeper.
+	Embedded bool
 	// Port is the one to listen on; 0 takes a free one.
 	Port int
 	// Config overrides the broker's properties.
@@ -76,7 +78,7 @@ func StartBroker(ctx context.Context, o Options) (*Broker, error) {
 			return nil, err
 		}
 		o.ZooKeeper = net.JoinHostPort("127.0.0.1", strconv.Itoa(zkPort))
-		o.Env = append(o.Env, embeddedZooKeeperEnv(o.Dir, zkPort)...)
+		o.Embedded = true
 	}
 	config := filepath.Join(o.Dir, "server.properties")
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port))
@@ -122,15 +124,20 @@ func (b *Broker) Restart(ctx context.Context) (*Broker, error) {
 }
 
 func defaultConfig(o Options, addr string) map[string]string {
-	return map[string]string{
+	config := map[string]string{
 		"broker.id": strconv.Itoa(o.ID), "listeners": "PLAINTEXT://" + addr, "zookeeper.connect": o.ZooKeeper,
 		"log.dirs": filepath.Join(o.Dir, "logs"), "offsets.topic.replication.factor": "1", "offsets.topic.num.partitions": "1",
 		"transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1", "transaction.state.log.num.partitions": "1",
 		"group.initial.rebalance.delay.ms": "0", "zookeeper.session.timeout.ms": "6000", "auto.create.topics.enable": "false",
 	}
+	if o.Embedded {
+		config["gregor.zookeeper.embedded"] = "true"
+		config["gregor.zookeeper.data.dir"] = filepath.Join(o.Dir, "zookeeper")
+	}
+	return config
 }
 
-func (o Options) command(config string) ([]string, error) {
+func (o Options) command(config string) (argv []string, err error) {
 	switch o.Kind {
 	case Kafka:
 		cp, err := Classpath("kafka-2.7.2")
@@ -154,16 +161,11 @@ func (o Options) command(config string) ([]string, error) {
 	case Gregor:
 		bin := o.Binary
 		if bin == "" {
-			root, err := Root()
-			if err != nil {
+			if bin, err = GregorBinary(); err != nil {
 				return nil, err
 			}
-			bin = filepath.Join(root, "bin", "gregor")
 		}
-		if _, err := os.Stat(bin); err != nil {
-			return nil, fmt.Errorf("run make build first: %w", err)
-		}
-		return gregorCommand(bin, config), nil
+		return []string{bin, "kafka-server-start", config}, nil
 	}
 	return nil, fmt.Errorf("no such kind of broker: %q", o.Kind)
 }

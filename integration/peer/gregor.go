@@ -2,28 +2,32 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 )
 
-// gregorCommand is how Gregor's broker is started from a configuration file.
-func gregorCommand(bin, config string) []string {
-	return []string{bin, "kafka-server-start", config}
-}
-
-// embeddedZooKeeperEnv makes a Gregor serve ZooKeeper itself.
-func embeddedZooKeeperEnv(dir string, port int) []string {
-	return []string{
-		"GREGOR_ZOOKEEPER_PORT=" + strconv.Itoa(port),
-		"GREGOR_ZOOKEEPER_DIR=" + filepath.Join(dir, "zookeeper"),
+// GregorBinary is the binary under test: $GREGOR_BIN, or bin/gregor of the checkout.
+func GregorBinary() (string, error) {
+	bin := os.Getenv("GREGOR_BIN")
+	if bin == "" {
+		root, err := Root()
+		if err != nil {
+			return "", err
+		}
+		bin = filepath.Join(root, "bin", "gregor")
 	}
+	if _, err := os.Stat(bin); err != nil {
+		return "", fmt.Errorf("run make build first: %w", err)
+	}
+	return bin, nil
 }
 
 // StartGregorZooKeeper starts Gregor's ZooKeeper alone, on data under dir.
 func StartGregorZooKeeper(ctx context.Context, dir string) (*ZooKeeper, error) {
-	root, err := Root()
+	bin, err := GregorBinary()
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +46,7 @@ func StartGregorZooKeeper(ctx context.Context, dir string) (*ZooKeeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(dir, "gregor-zookeeper", nil, filepath.Join(root, "bin", "gregor"), "zookeeper-server-start", config)
+	p, err := startProcess(dir, "gregor-zookeeper", nil, bin, "zookeeper-server-start", config)
 	if err != nil {
 		return nil, err
 	}
