@@ -203,7 +203,10 @@ func (p *Partition) OffsetsBefore(ts int64, limit int, client, leaderOnly bool) 
 	if err != nil {
 		return nil, err
 	}
-	offs := log.OffsetsBefore(ts, limit, p.m.opt.now())
+	offs, err := log.OffsetsBefore(ts, limit, p.m.opt.now())
+	if err != nil {
+		return nil, err
+	}
 	if !client {
 		return offs, nil
 	}

@@ -60,6 +60,8 @@ type Slice struct {
 	Start OffsetMetadata
 	// FirstIncomplete says that maxBytes cut the very first batch.
 	FirstIncomplete bool
+
+	seg *segment
 }
 
 // Size is the number of bytes in the slice.

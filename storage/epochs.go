@@ -1,0 +1,58 @@
+package storage
+
+import "gregor/storage/leaderepoch"
+
+// assignEpochLocked notes that a batch of an epoch begins at offset. The file follows with the next flush: recovery finds in the
+// batches past the recovery point what it lacks.
+func (l *Log) assignEpochLocked(epoch int32, offset int64) {
+	if epoch < 0 {
+		return
+	}
+	if l.epochs.Assign(epoch, offset) || l.epochsPending {
+		l.epochsDirty, l.epochsPending = true, false
+	}
+}
+
+// AssignEpoch notes that a leader epoch starts at offset, before anything is written in it. Until then it stays in memory: an epoch
+// without a record is dropped at every start anyway (by Kafka too), and an empty partition stays an empty directory.
+func (l *Log) AssignEpoch(epoch int32, start int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if epoch >= 0 && l.epochs.Assign(epoch, start) {
+		l.epochsPending = true
+	}
+	return nil
+}
+
+// LatestEpoch returns the last leader epoch the log knows.
+func (l *Log) LatestEpoch() (int32, bool) {
+	e, ok := l.epochs.Latest()
+	return e.Epoch, ok
+}
+
+// EarliestEpoch returns the epoch of the log start offset, for a search for the earliest offset.
+func (l *Log) EarliestEpoch() (int32, bool) {
+	e, ok := l.epochs.Earliest()
+	return e.Epoch, ok && e.StartOffset <= l.start.Load()
+}
+
+// EndOffsetForEpoch returns the largest epoch not above epoch, and where it ended (exclusive); ok is false if the log cannot tell.
+func (l *Log) EndOffsetForEpoch(epoch int32) (found int32, end int64, ok bool) {
+	found, end = l.epochs.EndOffsetFor(epoch, l.leo.Load())
+	return found, end, end != leaderepoch.Undefined
+}
+
+// flushEpochs writes the epochs' file if a record depends on what it lacks. Under flushMu.
+func (l *Log) flushEpochs() error {
+	l.mu.Lock()
+	dirty := l.epochsDirty
+	l.epochsDirty = false
+	l.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	return l.epochs.Flush(l.m.fs, l.path())
+}
