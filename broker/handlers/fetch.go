@@ -249,6 +249,7 @@ func (op *fetchOp) park() bool {
 		op.mu.Lock()
 		op.timer = time.AfterFunc(op.maxWait, op.expire)
 		op.mu.Unlock()
+		op.r.OnClose(op.expire)
 		// Something may have come between the read and the watch.
 		return false
 	}

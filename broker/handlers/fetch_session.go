@@ -338,7 +338,9 @@ func (s *session) park(op *fetchOp) bool {
 		op.set = &s.set
 		op.parts, op.forgotten = nil, nil
 		op.r.ReleaseBody()
-		op.timer = time.AfterFunc(op.maxWait, func() { s.expire(op) })
+		expire := func() { s.expire(op) }
+		op.timer = time.AfterFunc(op.maxWait, expire)
+		op.r.OnClose(expire)
 	}
 	return s.set.Park(func() { s.resume(op) })
 }

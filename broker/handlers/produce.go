@@ -16,7 +16,6 @@ import (
 	"gregor/replication"
 	"gregor/storage"
 	"gregor/wire"
-	"gregor/wire/compress"
 	"gregor/wire/record"
 )
 
@@ -101,7 +100,7 @@ func (op *produceOp) decode() error {
 			part := producePart{partition: b.Int32(), records: b.Bytes(false)}
 			// Apache Kafka fails on these while it parses the request, before it appends anything.
 			if b.Err() == nil {
-				if err := wholeBatch(part.records); err != nil {
+				if _, err := record.InspectProduce(part.records); err != nil {
 					return fmt.Errorf("records for %s-%d: %w", t.name, part.partition, err)
 				}
 			}
@@ -112,15 +111,6 @@ func (op *produceOp) decode() error {
 		op.topics = append(op.topics, t)
 	}
 	return b.Err()
-}
-
-// wholeBatch demands that records begin with a batch that is all there.
-func wholeBatch(records []byte) error {
-	_, _, err := record.Next(records)
-	if errors.Is(err, record.ErrShort) || is[*record.MalformedRequestError](err) {
-		return fmt.Errorf("%w: %d bytes without a whole batch: %w", wire.ErrMalformed, len(records), err)
-	}
-	return nil
 }
 
 func (op *produceOp) failAll(code int16) {
@@ -161,7 +151,7 @@ func (op *produceOp) appendOne(topic string, part *producePart, now time.Time) e
 	if errors.Is(err, replication.ErrUnknownPartition) {
 		return err
 	}
-	if e := checkBatches(op.r.Version, part.records); e != nil {
+	if e := record.CheckProduceVersion(op.r.Version, part.records); e != nil {
 		return e
 	}
 	if err != nil {
@@ -186,22 +176,6 @@ func (part *producePart) failed(err error) {
 		}
 	}
 	part.records8, part.message = recordErrors(err)
-}
-
-// checkBatches is what the request's version demands of the records: from version 3 on one batch of format 2, and no zstd before 7.
-func checkBatches(version int16, records []byte) error {
-	if version < 3 {
-		return nil
-	}
-	b := record.Batch(records)
-	if b.Magic() != 2 {
-		return &record.InvalidRecordError{Message: fmt.Sprintf(
-			"Produce requests with version %d are only allowed to contain record batches with magic version 2", version)}
-	}
-	if version < 7 && len(records) >= record.HeaderSize && b.Codec() == compress.Zstd {
-		return &record.UnsupportedCompressionError{Reason: fmt.Sprintf("zstd needs produce version 7, this request has %d", version)}
-	}
-	return nil
 }
 
 // wait arranges for the answer when every partition is replicated or the time is over; false means that nothing is to be waited for.

@@ -49,11 +49,12 @@ type Request struct {
 	ControlPlane bool
 	RemoteAddr   net.Addr
 
-	conn  *conn
-	owner *buffer // holds Body
-	next  *Request
-	resp  *Response
-	done  bool
+	conn    *conn
+	owner   *buffer // holds Body
+	next    *Request
+	resp    *Response
+	done    bool
+	onClose func()
 }
 
 // ConnID is Kafka's connection id, local-remote-index, as logs and fetch sessions show it.

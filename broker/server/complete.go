@@ -64,6 +64,19 @@ func (r *Request) Fail(reason error) {
 	c.abort()
 }
 
+// OnClose has f called, in a goroutine of its own, if the connection ends before the request completes: whoever waits for something
+// on the client's behalf need not wait any longer. The request must still be completed.
+func (r *Request) OnClose(f func()) {
+	c := r.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.dead {
+		go f()
+		return
+	}
+	r.onClose = f
+}
+
 // ReleaseBody gives the request's bytes back before it completes: a produce request that waits for replicas needs them no longer.
 func (r *Request) ReleaseBody() {
 	if r.owner != nil {

@@ -338,6 +338,9 @@ func (c *conn) die() {
 			r.resp.Discard()
 			r.resp = nil
 		}
+		if !r.done && r.onClose != nil {
+			go r.onClose()
+		}
 	}
 	c.mu.head, c.mu.tail = nil, nil
 	c.mu.room.Broadcast()
