@@ -340,6 +340,8 @@ func TestAfterExpiryANewSessionRegistersAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	evs := events(c)
+	again := make(chan [2]int64, 1)
+	go c.KeepRegistered(ctx, func() BrokerInfo { return b }, func(epoch, session int64) { again <- [2]int64{epoch, session} })
 	old := c.SessionID()
 	d.cut(true)
 	wait(t, evs, "the client's own timer", func(ev Event) bool { return ev.Kind == MaybeExpired })
@@ -347,9 +349,8 @@ func TestAfterExpiryANewSessionRegistersAgain(t *testing.T) {
 	d.cut(false)
 	wait(t, evs, "expiry", func(ev Event) bool { return ev.Kind == Expired && ev.Session == old })
 	wait(t, evs, "new session", func(ev Event) bool { return ev.Kind == NewSession && ev.Session != old })
-	again, err := c.RegisterBroker(ctx, b)
-	if err != nil || again <= epoch {
-		t.Errorf("epoch %d after %d: %v", again, epoch, err)
+	if got := <-again; got[0] <= epoch || got[1] != c.SessionID() {
+		t.Errorf("epoch %d after %d, session %x of %x", got[0], epoch, got[1], c.SessionID())
 	}
 }
 
