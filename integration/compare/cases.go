@@ -38,8 +38,8 @@ var possible = map[kmsg.Key][]int{
 	kmsg.DeleteTopics:            {0, 3, 7, 41, 42, 73},
 	kmsg.CreatePartitions:        {0, 3, 7, 17, 37, 39, 41, 42, 60},
 	kmsg.DescribeConfigs:         {0, 3, 17, 42},
-	kmsg.AlterConfigs:            {0, 3, 17, 40, 42},
-	kmsg.IncrementalAlterConfigs: {0, 3, 17, 40, 42},
+	kmsg.AlterConfigs:            {0, 3, 40, 42},
+	kmsg.IncrementalAlterConfigs: {0, 3, 40, 42},
 	kmsg.DescribeLogDirs:         {0, 56},
 }
 

@@ -105,7 +105,7 @@ func record(t *testing.T, path string, outcomes []outcome) {
 		j, _ := json.Marshal(outcomes[i].Answer)
 		fmt.Fprintf(&b, "%s\n\t%s\n", outcomes[i].id(), j)
 	}
-	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -176,7 +176,7 @@ func write(t *testing.T, path string, outcomes []outcome, differing map[string]b
 			}
 		}
 	}
-	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -118,6 +119,7 @@ func normal(v any, mask map[string]bool) any {
 		}
 		return v
 	case []any:
+		v = slices.DeleteFunc(v, isGregors)
 		for i := range v {
 			v[i] = normal(v[i], mask)
 		}
@@ -130,6 +132,13 @@ func normal(v any, mask map[string]bool) any {
 		return v
 	}
 	return v
+}
+
+// isGregors tells whether a list entry is a key of Gregor's own, which a broker lists when the user set it.
+func isGregors(e any) bool {
+	m, _ := e.(map[string]any)
+	name, _ := m["Name"].(string)
+	return strings.HasPrefix(name, "gregor.")
 }
 
 // onlyTopics leaves out list entries about topics without the prefix.
