@@ -50,11 +50,15 @@ func (s *State) brokersChanged(b *batch, now []Broker) {
 		if !touched {
 			return
 		}
-		if p.exists {
-			b.metadata(p) // which of its replicas are offline
+		s.settle(b, p)
+		if !p.exists {
+			return
+		}
+		b.metadata(p) // which of its replicas are offline
+		if p.writing == nil {
+			// Else the roles come with the leadership that is being written: a leader that bounced must not lead on under its old epoch.
 			b.roles(p, filter(s.live(p), func(r int32) bool { return contains(fresh, r) }), false)
 		}
-		s.settle(b, p)
 	})
 	s.replicasWent(append(append([]int32{}, went...), bounced...))
 	s.resumeDeletions(b)

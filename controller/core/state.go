@@ -114,10 +114,13 @@ func (s *State) elected(b *batch, ev Elected) {
 			continue
 		}
 		for _, p := range t.sorted() {
+			s.settle(b, p)
 			if p.exists {
+				b.metadata(p)
+			}
+			if p.exists && p.writing == nil { // else the roles come with what is being written
 				b.roles(p, s.live(p), false)
 			}
-			s.settle(b, p)
 		}
 	}
 	s.resumeDeletions(b)

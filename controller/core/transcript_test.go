@@ -1,0 +1,169 @@
+package core
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts of testdata")
+
+// A transcript is a story in lines: what happens stands as a command, what the controller does about it is indented below.
+//
+//	elect EPOCH | brokers ID:EPOCH... | topic NAME 0=1,2 1=2,1 | delete NAME | done N (the Nth open write) | conflict N LEADER/EPOCH/ISR vN
+//	| stopped BROKER TP CODE | roles BROKER TP CODE | prefer TP
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := (&story{s: New(Config{BrokerID: 1, DeleteTopics: true}), names: map[string]Topic{}}).tell(t, string(data))
+			if *rewrite {
+				if err := os.WriteFile(f, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != string(data) {
+				t.Errorf("the story is now (go test ./controller/core -rewrite):\n%s", got)
+			}
+		})
+	}
+}
+
+type story struct {
+	s       *State
+	names   map[string]Topic
+	brokers []Broker
+	open    []Write
+}
+
+func (st *story) tell(t *testing.T, script string) string {
+	var out strings.Builder
+	for _, line := range strings.Split(strings.TrimRight(script, "\n"), "\n") {
+		if strings.HasPrefix(line, "    ") {
+			continue
+		}
+		fmt.Fprintln(&out, line)
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		plan := st.s.Apply(st.event(t, words))
+		st.open = append(st.open, plan.Writes...)
+		for _, l := range describe(plan) {
+			fmt.Fprintln(&out, "    "+l)
+		}
+	}
+	return out.String()
+}
+
+func (st *story) event(t *testing.T, w []string) Event {
+	num := func(s string) int32 {
+		n, err := strconv.Atoi(strings.TrimPrefix(s, "v"))
+		if err != nil {
+			t.Fatalf("%v: %v", w, err)
+		}
+		return int32(n)
+	}
+	switch w[0] {
+	case "elect":
+		return Elected{Epoch: num(w[1]), Brokers: st.brokers}
+	case "brokers":
+		st.brokers = nil
+		for _, b := range w[1:] {
+			id, epoch, _ := strings.Cut(b, ":")
+			st.brokers = append(st.brokers, Broker{ID: num(id), Epoch: int64(num(epoch))})
+		}
+		return BrokersChanged{st.brokers}
+	case "topic":
+		in := Topic{Name: w[1], Partitions: map[int32]Assignment{}}
+		for _, p := range w[2:] {
+			n, rs, _ := strings.Cut(p, "=")
+			var a Assignment
+			for _, r := range strings.Split(rs, ",") {
+				a.Replicas = append(a.Replicas, num(r))
+			}
+			in.Partitions[num(n)] = a
+		}
+		_, known := st.names[w[1]]
+		st.names[w[1]] = in
+		if known {
+			return TopicChanged{in}
+		}
+		return TopicsChanged{Names: sortedKeys(st.names), New: []Topic{in}}
+	case "delete":
+		return DeletionsChanged{w[1:2]}
+	case "done", "conflict":
+		i := num(w[1]) - 1
+		r := Result{Write: st.open[i]}
+		st.open = append(st.open[:i:i], st.open[i+1:]...)
+		if w[0] == "conflict" {
+			f := strings.Split(w[2], "/")
+			l := Leadership{Leader: num(f[0]), LeaderEpoch: num(f[1]), Version: num(w[3])}
+			for _, id := range strings.Split(f[2], ",") {
+				l.ISR = append(l.ISR, num(id))
+			}
+			r.Outcome, r.Found = Conflict, &l
+		} else if r.Write.Kind == SetState {
+			r.Version = r.Write.From + 1
+		}
+		return WritesDone{[]Result{r}}
+	case "stopped", "roles":
+		topic, p, _ := strings.Cut(w[2], "-")
+		errs := map[TP]int16{{topic, num(p)}: int16(num(w[3]))}
+		var epoch int64
+		for _, b := range st.brokers {
+			if b.ID == num(w[1]) {
+				epoch = b.Epoch
+			}
+		}
+		if w[0] == "roles" {
+			return LeaderAndIsrAnswered{num(w[1]), epoch, errs}
+		}
+		return StopReplicaAnswered{num(w[1]), epoch, errs}
+	case "prefer":
+		topic, p, _ := strings.Cut(w[1], "-")
+		return ElectPreferred{[]TP{{topic, num(p)}}}
+	}
+	t.Fatalf("what is %q?", w)
+	return nil
+}
+
+func describe(p Plan) (out []string) {
+	for _, n := range p.Notes {
+		out = append(out, "log: "+n.Text)
+	}
+	for _, w := range p.Writes {
+		out = append(out, "write: "+w.String())
+	}
+	for _, r := range p.Requests {
+		to := fmt.Sprintf("to %d: ", r.Broker)
+		switch {
+		case r.LeaderAndIsr != nil:
+			for _, ps := range r.LeaderAndIsr.Partitions {
+				out = append(out, fmt.Sprintf("%srole in %s: %s, new %v", to, ps.TP, ps.Leadership, ps.New))
+			}
+		case r.UpdateMetadata != nil:
+			out = append(out, fmt.Sprintf("%smetadata: %d brokers, %d partitions", to, len(r.UpdateMetadata.Brokers), len(r.UpdateMetadata.Partitions)))
+			for _, ps := range r.UpdateMetadata.Partitions {
+				out = append(out, fmt.Sprintf("%s    %s: %s, offline %v", to, ps.TP, ps.Leadership, ps.Offline))
+			}
+		default:
+			for _, ps := range r.StopReplica.Partitions {
+				out = append(out, fmt.Sprintf("%sstop %s epoch %d, delete %v", to, ps.TP, ps.LeaderEpoch, ps.Delete))
+			}
+		}
+	}
+	return out
+}
