@@ -32,7 +32,10 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if err != nil {
 		var usage *cli.UsageError
 		var conflict *conflictError
+		var opt *cli.OptionError
 		switch {
+		case errors.As(err, &opt):
+			return p.Fail(stderr, err)
 		case errors.As(err, &usage):
 			return p.Usage(stderr, usage.Message)
 		case errors.As(err, &conflict):

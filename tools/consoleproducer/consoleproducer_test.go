@@ -121,7 +121,7 @@ func TestBadCommandLinesAreRefused(t *testing.T) {
 		"--topic t":                 "Missing required option(s) [bootstrap-server]",
 		"--broker-list a:1":         `Missing required argument "[topic]"`,
 		"--broker-list a --topic t": "Please provide valid host:port like host1:9091,host2:9092\n ",
-		"--broker-list a:1 --topic t --compression-codec zip":                      "Unknown compression name: zip",
+		"--broker-list a:1 --topic t --compression-codec zip":                      "Failed to construct kafka producer\nCaused by: java.lang.IllegalArgumentException: Unknown compression name: zip",
 		"--broker-list a:1 --topic t --producer-property enable.idempotence=true":  "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.",
 		"--broker-list a:1 --topic t --producer-property delivery.timeout.ms=soon": "Invalid value soon for configuration delivery.timeout.ms: Not a number of type LONG",
 		"--broker-list a:1 --topic t --line-reader my.Reader":                      "my.Reader",

@@ -132,7 +132,8 @@ func (s *settings) producer(o *cli.Options) error {
 	p := s.cfg.Props
 	codec, ok := codecs[p["compression.type"]]
 	if !ok {
-		return kclient.IllegalArgument("Unknown compression name: " + p["compression.type"])
+		return &kclient.APIError{Class: "org.apache.kafka.common.KafkaException", Message: "Failed to construct kafka producer\n" +
+			"Caused by: java.lang.IllegalArgumentException: Unknown compression name: " + p["compression.type"]}
 	}
 	if o.Has("message-send-max-retries") {
 		p["retries"] = o.String("message-send-max-retries")

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,6 +55,13 @@ var known = []struct {
 	{"segment.jitter.ms", typeLong},
 	{"segment.ms", typeLong},
 	{"unclean.leader.election.enable", typeBool},
+}
+
+// choices are the texts that have a fixed set of values.
+var choices = map[string][]string{
+	"cleanup.policy":         {"compact", "delete"},
+	"compression.type":       {"uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"},
+	"message.timestamp.type": {"CreateTime", "LogAppendTime"},
 }
 
 func configNames() string {
@@ -141,6 +149,17 @@ func (s setting) checkType(t valueType) error {
 		}
 		why = "Expected value to be either true or false"
 	case typeText:
+		allowed := choices[s.name]
+		values := []string{s.value}
+		if s.name == "cleanup.policy" { // the one list
+			values = strings.Split(s.value, ",")
+		}
+		for _, v := range values {
+			if v = strings.TrimSpace(v); err == nil && allowed != nil && !slices.Contains(allowed, v) {
+				s.value, err = v, strconv.ErrSyntax
+			}
+		}
+		why = "String must be one of: " + strings.Join(allowed, ", ")
 	}
 	if err == nil {
 		return nil

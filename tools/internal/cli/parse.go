@@ -116,9 +116,6 @@ func (p *Parser) Parse(args []string) (*Options, error) {
 			o.Rest = append(o.Rest, word)
 		}
 	}
-	if err := p.convert(o); err != nil {
-		return nil, err
-	}
 	return o, p.required(o)
 }
 
@@ -155,9 +152,10 @@ func looksLikeOption(word string) bool {
 }
 
 func (p *Parser) convert(o *Options) error {
-	for name, values := range o.seen {
+	for _, opt := range p.opts {
+		name, values := opt.Name, o.seen[opt.Name]
 		bits := 0
-		switch p.index[name].Kind {
+		switch opt.Kind {
 		case Int:
 			bits = 32
 		case Long:
@@ -201,9 +199,12 @@ func (o *Options) Has(name string) bool {
 // Values are all arguments given for the option.
 func (o *Options) Values(name string) []string { return o.seen[name] }
 
-// Check refuses options that were given several times and stand for one value. Kafka refuses them when it first asks for the
-// value; every tool asks for all it understands, so this is called once.
+// Check refuses numbers that are none, and options that were given several times and stand for one value. Kafka refuses them when it
+// first asks for the value, after what Parse refuses; every tool asks for all it understands, so this is called once.
 func (o *Options) Check(names ...string) error {
+	if err := o.parser.convert(o); err != nil {
+		return err
+	}
 	for _, name := range names {
 		if len(o.seen[name]) > 1 {
 			return &OptionError{"MultipleArgumentsForOptionException",
