@@ -478,3 +478,24 @@ func TestHandledRequestsWaitForTheirPredecessors(t *testing.T) {
 		}
 	}
 }
+
+// Ten thousand idle connections may cost 200 MB at most; the client's half is in the same process here and counts along.
+func TestIdleConnectionsAreCheap(t *testing.T) {
+	const n = 2000
+	h := start(t, Options{}, produceAPI(echo))
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range n {
+		c := h.dial(t)
+		c.Write(frame(0, 3, 1, []byte("x")))
+		readResponse(t, c)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	per := (int64(after.HeapInuse+after.StackInuse) - int64(before.HeapInuse+before.StackInuse)) / n
+	t.Logf("%d bytes per connection, client included", per)
+	if per > 20_000 {
+		t.Errorf("%d bytes per idle connection", per)
+	}
+}

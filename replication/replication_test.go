@@ -1,0 +1,188 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus/hooks/test"
+
+	"gregor/storage"
+	"gregor/wire/record"
+)
+
+const self int32 = 1
+
+func newManager(t *testing.T) *Manager {
+	t.Helper()
+	log, _ := test.NewNullLogger()
+	st, err := storage.Open(context.Background(), storage.Options{Dirs: []string{t.TempDir()}, BrokerID: self,
+		Defaults: storage.DefaultConfig(), Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close(context.Background()) })
+	return New(Options{BrokerID: self, Logs: st, TopicConfig: func(string) storage.Config { return storage.DefaultConfig() }, Log: log})
+}
+
+func (m *Manager) decide(t *testing.T, st State) *Partition {
+	t.Helper()
+	req := &LeaderAndIsr{ControllerEpoch: st.ControllerEpoch, Partitions: []PartitionState{{TopicPartition: storage.TopicPartition{Topic: "t"}, State: st}}}
+	if err := m.BecomeLeaderOrFollower(req); err != nil {
+		t.Fatal(err)
+	}
+	if req.Partitions[0].Err != nil {
+		t.Fatal(req.Partitions[0].Err)
+	}
+	p, err := m.Lookup("t", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func one(t *testing.T) []byte {
+	t.Helper()
+	b := record.NewBuilder()
+	b.Append(time.Now().UnixMilli(), nil, []byte("v"))
+	out, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Appends that race must never make the high watermark fall, and alone in sync it ends at the log's end.
+func TestHighWatermarkNeverFalls(t *testing.T) {
+	p := newManager(t).decide(t, State{Leader: self, ISR: []int32{self}, Replicas: []int32{self}})
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				info, err := p.Append(one(t), -1, storage.FromClient, time.Now())
+				if err != nil {
+					t.Error(err)
+				} else if hw := p.Log().HighWatermark(); hw <= info.LastOffset {
+					t.Errorf("high watermark %d after appending %d", hw, info.LastOffset)
+				}
+			}
+		})
+	}
+	seen := make(chan struct{})
+	go func() {
+		defer close(seen)
+		last := int64(0)
+		for {
+			hw := p.Log().HighWatermark()
+			if hw < last {
+				t.Errorf("high watermark fell from %d to %d", last, hw)
+			}
+			last = hw
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	wg.Wait()
+	close(stop)
+	<-seen
+	if hw := p.Log().HighWatermark(); hw != 800 {
+		t.Error(hw)
+	}
+}
+
+func TestHighWatermarkFollowsTheSlowestInSync(t *testing.T) {
+	p := newManager(t).decide(t, State{Leader: self, ISR: []int32{self, 2, 3}, Replicas: []int32{self, 2, 3}})
+	for range 5 {
+		if _, err := p.Append(one(t), -1, storage.FromClient, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, step := range []struct {
+		replica int32
+		offset  int64
+		hw      int64
+	}{{2, 4, 0}, {3, 2, 2}, {3, 5, 4}, {2, 5, 5}, {9, 5, 5}} {
+		p.FollowerFetched(step.replica, step.offset, 0, time.Now())
+		if hw := p.Log().HighWatermark(); hw != step.hw {
+			t.Errorf("step %d: high watermark %d, want %d", i, hw, step.hw)
+		}
+	}
+}
+
+func TestEpochsAreFenced(t *testing.T) {
+	m := newManager(t)
+	p := m.decide(t, State{ControllerEpoch: 3, Leader: self, LeaderEpoch: 5, ISR: []int32{self}, Replicas: []int32{self}})
+	var res ReadResult
+	for epoch, want := range map[int32]error{4: ErrFencedLeaderEpoch, 6: ErrUnknownLeaderEpoch, 5: nil, NoEpoch: nil} {
+		err := p.Read(&ReadRequest{LeaderEpoch: epoch, LastFetchedEpoch: NoEpoch, MaxBytes: 100}, &res)
+		if !errors.Is(err, want) {
+			t.Errorf("epoch %d: %v", epoch, err)
+		}
+	}
+	if err := m.BecomeLeaderOrFollower(&LeaderAndIsr{ControllerEpoch: 2}); !errors.Is(err, ErrStaleControllerEpoch) {
+		t.Error(err)
+	}
+	if err := m.StopReplicas(2, nil); !errors.Is(err, ErrStaleControllerEpoch) {
+		t.Error(err)
+	}
+	m.decide(t, State{ControllerEpoch: 3, Leader: 2, LeaderEpoch: 6, ISR: []int32{2}, Replicas: []int32{self, 2}})
+	if _, err := p.Append(one(t), 1, storage.FromClient, time.Now()); !errors.Is(err, ErrNotLeader) {
+		t.Error("a follower appends:", err)
+	}
+}
+
+// The end of an epoch nobody wrote in is where the next began.
+func TestEndOffsetForEpoch(t *testing.T) {
+	m := newManager(t)
+	st := State{Leader: self, LeaderEpoch: 1, ISR: []int32{self}, Replicas: []int32{self}}
+	p := m.decide(t, st)
+	p.Append(one(t), 1, storage.FromClient, time.Now())
+	p.Append(one(t), 1, storage.FromClient, time.Now())
+	st.LeaderEpoch = 5
+	m.decide(t, st)
+	for _, q := range []struct {
+		epoch, found int32
+		end          int64
+	}{{1, 1, 2}, {3, 1, 2}, {5, 5, 2}, {6, -1, -1}} {
+		if e, end, err := p.EndOffsetForEpoch(NoEpoch, q.epoch, true); e != q.found || end != q.end || err != nil {
+			t.Errorf("epoch %d: %d ends at %d, %v", q.epoch, e, end, err)
+		}
+	}
+}
+
+func TestWatches(t *testing.T) {
+	p := newManager(t).decide(t, State{Leader: self, ISR: []int32{self}, Replicas: []int32{self}})
+	var set WatchSet
+	a, b := &Watch{Set: &set}, &Watch{Set: &set}
+	a.Attach(p)
+	b.Attach(p)
+	woken := make(chan struct{})
+	if !set.Park(func() { close(woken) }) {
+		t.Fatal("nothing has moved yet")
+	}
+	p.Append(one(t), 1, storage.FromClient, time.Now())
+	<-woken
+	p.Append(one(t), 1, storage.FromClient, time.Now()) // both are marked already
+	if got := set.Take(nil); len(got) != 2 {
+		t.Errorf("%d watches fired", len(got))
+	}
+	a.Detach()
+	a.Detach()
+	p.Append(one(t), 1, storage.FromClient, time.Now())
+	if set.Park(func() {}) {
+		t.Error("parked although a watch had fired")
+	}
+	if got := set.Take(nil); len(got) != 1 || got[0] != b {
+		t.Error(got)
+	}
+	b.Detach()
+	if p.watched.Load() {
+		t.Error("still watched")
+	}
+}
