@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -159,6 +160,12 @@ func FuzzHeaderAndCheck(f *testing.F) {
 		req.SetVersion(h.Version)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
+		begin := time.Now()
+		defer func() {
+			if d := time.Since(begin); d > 3*time.Second {
+				t.Fatalf("%s v%d: decoding %d bytes took %v: %x", wire.APIName(h.Key), h.Version, len(body), d, body)
+			}
+		}()
 		if err := req.ReadFrom(body); err != nil {
 			t.Logf("kmsg refuses what Check accepts: %s v%d: %v", wire.APIName(h.Key), h.Version, err)
 		}
