@@ -22,8 +22,8 @@ func TestDirectoriesAreExchanged(t *testing.T) {
 	}{
 		{"gregor to kafka", peer.Gregor, peer.Kafka, false, false},
 		{"kafka to gregor", peer.Kafka, peer.Gregor, false, false},
-		{"gregor to kafka, killed", peer.Gregor, peer.Kafka, false, true},
-		{"kafka to gregor, killed", peer.Kafka, peer.Gregor, false, true},
+		{"gregor to kafka killed", peer.Gregor, peer.Kafka, false, true},
+		{"kafka to gregor killed", peer.Kafka, peer.Gregor, false, true},
 		{"gregor to kafka on Gregor's ZooKeeper", peer.Gregor, peer.Kafka, true, false},
 		{"kafka to gregor on Gregor's ZooKeeper", peer.Kafka, peer.Gregor, true, false},
 	} {

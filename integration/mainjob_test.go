@@ -33,11 +33,50 @@ func TestMainJob(t *testing.T) {
 				j := clients.Job{Addr: b.Addr, Topic: topic, Codec: codec}
 				produce(t, ctx, p, j, lines)
 				for ki, c := range consumers {
-					if full() || (ci+ki)%len(producers) == pi {
+					if full() || pairwise(pi, ci, ki, len(producers)) {
 						t.Run(c.Name, func(t *testing.T) { consume(t, ctx, c, j, lines) })
 					}
 				}
 			})
+		}
+	}
+}
+
+// pairwise chooses, for each codec and consumer, one producer, going round; the last codec stands in for the rounds that are left where
+// there are more producers than codecs.
+func pairwise(producer, codec, consumer, producers int) bool {
+	last := codec
+	if codec == len(clients.Codecs)-1 {
+		last = max(codec, producers-1)
+	}
+	for round := codec; round <= last; round++ {
+		if (round+consumer)%producers == producer {
+			return true
+		}
+	}
+	return false
+}
+
+func TestPairwiseHasEachPair(t *testing.T) {
+	for _, producers := range []int{4, 5, 6, 7} {
+		const consumers = 8
+		type pair struct {
+			what string
+			a, b int
+		}
+		seen := map[pair]bool{}
+		for p := range producers {
+			for c := range clients.Codecs {
+				for k := range consumers {
+					if pairwise(p, c, k, producers) {
+						seen[pair{"producer, consumer", p, k}] = true
+						seen[pair{"codec, consumer", c, k}] = true
+					}
+				}
+			}
+		}
+		if want := producers*consumers + len(clients.Codecs)*consumers; len(seen) != want {
+			t.Errorf("%d producers: %d pairs of %d", producers, len(seen), want)
 		}
 	}
 }
