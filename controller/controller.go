@@ -214,12 +214,14 @@ func (c *Controller) start(ctx context.Context, epoch zkmeta.ControllerEpoch) er
 	began := time.Now()
 	c.opt.Log.Infof("[Controller id=%d] elected, epoch %d", c.opt.BrokerID, epoch.Epoch)
 	t := newTerm(ctx, c, epoch)
+	// Active from here, as Apache Kafka's is: brokers that learn of this controller from its first UpdateMetadata find it so.
+	c.active.Store(epoch.Epoch)
 	if err := t.start(); err != nil {
+		c.active.Store(0)
 		t.end()
 		return err
 	}
 	c.term = t
-	c.active.Store(epoch.Epoch)
 	topics, partitions, offline := t.core.Counts()
 	c.opt.Log.Infof("[Controller id=%d] epoch %d took over %d topics, %d partitions (%d not led yet) in %v", c.opt.BrokerID, epoch.Epoch,
 		topics, partitions, offline, time.Since(began).Round(time.Millisecond))
