@@ -222,7 +222,7 @@ func (b *Broker) requestTable() []server.API {
 	return handlers.WithApiVersions(rows)
 }
 
-// register puts the broker under /brokers/ids, and keeps it there whenever its session has to be replaced.
+// register puts the broker under /brokers/ids, after removing what its former process left there.
 func (b *Broker) register(ctx context.Context) error {
 	advertised, err := b.cfg.ResolveAdvertised(func(listener string) int {
 		if a, ok := b.server.Addr(listener).(*net.TCPAddr); ok {
@@ -249,50 +249,39 @@ func (b *Broker) register(ctx context.Context) error {
 	if err := b.registerNow(ctx); err != nil {
 		return err
 	}
-	b.zk.Subscribe(func(e zkmeta.Event) {
-		if e.Kind == zkmeta.NewSession {
-			b.wg.Go(b.registerAgain)
-		}
-	})
 	return nil
 }
 
 func (b *Broker) registerNow(ctx context.Context) error {
-	info := b.host
-	info.Timestamp = time.Now().UnixMilli()
-	epoch, err := b.zk.RegisterBroker(ctx, info)
+	epoch, err := b.zk.RegisterBroker(ctx, b.registration())
 	if err != nil {
 		return err
 	}
-	b.epoch.Store(epoch)
-	if err := b.session.write(b.zk.SessionID()); err != nil {
-		b.log.Warnf("Cannot write %s, so a start after a crash will wait for the session to expire: %v", b.session.name, err)
-	}
-	b.log.Infof("Registered broker %d at path /brokers/ids/%d with addresses: %s, czxid (broker epoch): %d", info.ID, info.ID, addresses(info.Endpoints), epoch)
+	b.registered(epoch, b.zk.SessionID())
 	return nil
 }
 
-const registerBackoff = time.Second
+// registration is what /brokers/ids/N says of this broker as of now.
+func (b *Broker) registration() zkmeta.BrokerInfo {
+	info := b.host
+	info.Timestamp = time.Now().UnixMilli()
+	return info
+}
 
-// registerAgain registers under the session that followed an expired one, however long ZooKeeper takes.
-func (b *Broker) registerAgain() {
-	for b.run.Err() == nil {
-		err := b.registerNow(b.run)
-		if err == nil || b.run.Err() != nil {
-			return
-		}
-		b.log.Errorf("Cannot register broker %d again after its ZooKeeper session expired, trying again in %v: %v", b.cfg.ID, registerBackoff, err)
-		select {
-		case <-b.run.Done():
-		case <-time.After(registerBackoff):
-		}
+// registered is told each registration: the first, and those that follow an expired session.
+func (b *Broker) registered(epoch, session int64) {
+	b.epoch.Store(epoch)
+	if err := b.session.write(session); err != nil {
+		b.log.Warnf("Cannot write %s, so a start after a crash will wait for the session to expire: %v", b.session.name, err)
 	}
+	b.log.Infof("Registered broker %d at path /brokers/ids/%d with addresses: %s, czxid (broker epoch): %d", b.host.ID, b.host.ID, addresses(b.host.Endpoints), epoch)
 }
 
 // serve starts the goroutines that last as long as the broker.
 func (b *Broker) serve() {
 	b.goRun("replica manager", b.replicas.Run)
 	b.goRun("controller", b.ctl.Run)
+	b.wg.Go(func() { b.zk.KeepRegistered(b.run, b.registration, b.registered) })
 	b.wg.Go(func() { b.zk.WatchConfigChanges(b.run, b.configChanged) })
 	b.server.Serve()
 }
