@@ -68,6 +68,8 @@ type producer struct {
 	sent   bool       // the topic was found
 	slab   []kgo.Record
 	lineNo int
+	// batchMax is read by kgo when it first meets a partition, which is after the first send has set it.
+	batchMax int32
 }
 
 func newProducer(s *settings, stderr io.Writer) (*producer, error) {
@@ -76,9 +78,9 @@ func newProducer(s *settings, stderr io.Writer) (*producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &producer{settings: s, stderr: stderr}
+	p := &producer{settings: s, stderr: stderr, batchMax: s.maxRequest}
 	opts = append(opts, s.kgo...)
-	opts = append(opts, kgo.ProducerBatchMaxBytesFn(func(string) int32 { return s.maxRequest }))
+	opts = append(opts, kgo.ProducerBatchMaxBytesFn(func(string) int32 { return p.batchMax }))
 	if p.client, err = kgo.NewClient(opts...); err != nil {
 		return nil, &kclient.APIError{Class: "org.apache.kafka.common.KafkaException", Message: "Failed to construct kafka producer: " + err.Error()}
 	}
@@ -178,6 +180,7 @@ func (p *producer) send(ctx context.Context, r *kgo.Record) error {
 			return nil
 		}
 		p.sent = true
+		p.limitBatches(ctx)
 	}
 	if p.sync {
 		return p.explain(r, p.client.ProduceSync(ctx, r).FirstErr())
@@ -230,6 +233,32 @@ func (p *producer) findTopic(ctx context.Context) error {
 		}
 	}
 }
+
+// limitBatches keeps batches within the topic's max.message.bytes where that is smaller than a request may be: they fill whole requests,
+// not Java's 16 KB. A broker that does not tell leaves the larger bound.
+func (p *producer) limitBatches(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	res := kmsg.NewDescribeConfigsRequestResource()
+	res.ResourceType, res.ResourceName, res.ConfigNames = kmsg.ConfigResourceTypeTopic, p.topic, []string{"max.message.bytes"}
+	req.Resources = append(req.Resources, res)
+	resp, err := req.RequestWith(ctx, p.client)
+	if err != nil || len(resp.Resources) != 1 {
+		return
+	}
+	for _, c := range resp.Resources[0].Configs {
+		if c.Name != "max.message.bytes" || c.Value == nil {
+			continue
+		}
+		if n, err := strconv.ParseInt(*c.Value, 10, 32); err == nil {
+			p.batchMax = max(min(int32(n), p.maxRequest), leastBatch)
+		}
+	}
+}
+
+// leastBatch is the smallest bound that kgo takes.
+const leastBatch = 512
 
 // explain gives kgo's errors the words of Java's.
 func (p *producer) explain(r *kgo.Record, err error) error {

@@ -178,9 +178,13 @@ func (s *shell) partitions(ctx context.Context) ([]int32, error) {
 	rt := kmsg.NewMetadataRequestTopic()
 	rt.Topic = &s.topic
 	req.Topics = append(req.Topics, rt)
-	resp, err := req.RequestWith(ctx, s.client)
+	answer, err := kclient.Request(ctx, s.client, req)
 	if err != nil {
 		return nil, timedOut(ctx, err, "Timeout expired while fetching topic metadata")
+	}
+	resp, ok := answer.(*kmsg.MetadataResponse)
+	if !ok {
+		return nil, kclient.Wrap(fmt.Errorf("unexpected response %T", answer), "find the topic's partitions")
 	}
 	if len(resp.Topics) == 0 || resp.Topics[0].ErrorCode != 0 && resp.Topics[0].ErrorCode != kerr.LeaderNotAvailable.Code {
 		return nil, plainError("Topic " + s.topic + " does not exist")

@@ -54,11 +54,8 @@ func ask[R kmsg.Response](ctx context.Context, a *admin, req kmsg.Request, call 
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	var none R
-	resp, err := a.client.Request(ctx, req)
+	resp, err := kclient.Request(ctx, a.client, req)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
 		return none, kclient.Wrap(err, call)
 	}
 	r, ok := resp.(R)

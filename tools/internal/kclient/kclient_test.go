@@ -1,12 +1,19 @@
 package kclient
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Orders that Apache Kafka 2.7.2's kafka-topics.sh printed.
@@ -67,4 +74,27 @@ func TestProtectionThatIsNotThereIsRefused(t *testing.T) {
 	if _, err := c.Options(); err == nil {
 		t.Error("SASL_SSL was ignored")
 	}
+}
+
+func TestAnUnreachableBrokerIsTriedUntilTheTimeIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		client, err := kgo.NewClient(kgo.SeedBrokers("nowhere:1"), kgo.Dialer(func(context.Context, string, string) (net.Conn, error) {
+			tries++
+			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err = Request(ctx, client, kmsg.NewPtrMetadataRequest())
+		if !errors.Is(err, context.DeadlineExceeded) || tries < 50 {
+			t.Errorf("%v after %d tries", err, tries)
+		}
+		if got := Wrap(err, "listTopics"); got.Error() != "Timed out waiting for a node assignment. Call: listTopics" {
+			t.Error(got)
+		}
+	})
 }
