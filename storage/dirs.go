@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"gregor/internal/vfs"
 	"gregor/storage/checkpoint"
 )
 
@@ -131,7 +130,7 @@ func (m *Manager) openDir(d *logDir) (meta checkpoint.Meta, found bool, err erro
 			return meta, false, err
 		}
 		m.log.Infof("Log directory %s not found, creating it.", d.path)
-		if err := fs.MkdirAll(d.path, 0o755); err != nil {
+		if err := m.makeDirs(d.path); err != nil {
 			return meta, false, err
 		}
 	}
@@ -139,6 +138,20 @@ func (m *Manager) openDir(d *logDir) (meta checkpoint.Meta, found bool, err erro
 		return meta, false, err
 	}
 	return checkpoint.ReadMeta(fs, d.file(checkpoint.MetaFile))
+}
+
+// makeDirs makes a directory with its parents, durably.
+func (m *Manager) makeDirs(path string) error {
+	parent := filepath.Dir(path)
+	if _, err := m.fs.Stat(parent); isNotExist(err) && parent != path {
+		if err := m.makeDirs(parent); err != nil {
+			return err
+		}
+	}
+	if err := m.fs.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	return m.fs.SyncDir(parent)
 }
 
 // checkMeta finds out who the directories belong to.
@@ -298,6 +311,11 @@ func (m *Manager) checkpointRecoveryPoints(d *logDir) error {
 }
 
 func (m *Manager) checkpointRecoveryPointsLocked(d *logDir) error {
+	for _, l := range m.logsIn(d, m.logs) {
+		if err := l.snapshotForRecovery(); err != nil && !quiet(err) {
+			return err
+		}
+	}
 	m.mu.Lock()
 	d.removed = nil
 	m.mu.Unlock()
@@ -367,5 +385,3 @@ func (m *Manager) makeCleanerCheckpoint(d *logDir) error {
 	}
 	return f.Close()
 }
-
-var _ vfs.File = vfs.File(nil)

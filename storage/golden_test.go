@@ -377,6 +377,7 @@ func TestKafkasCrashedDirectoriesRecover(t *testing.T) {
 			}
 			o := testOptions(vfs.OS, dir)
 			o.Defaults = goldenConfig(t, c.Config)
+			o.ProducerIDExpiration = 100 * 365 * 24 * time.Hour
 			m := mustOpen(t, o)
 			for tp, l := range m.All() {
 				l.SetHighWatermark(l.LogEndOffset())

@@ -415,10 +415,7 @@ func (r *recoverer) recover(recovery int64) error {
 		if err != nil {
 			return err
 		}
-		if !last || cut > 0 {
-			l.producers.SetMapEnd(l.leo.Load())
-		}
-		if cut > 0 {
+		if cut > 0 || !last && r.lost(s, segs[i+1], recovery) {
 			l.m.log.Warnf("%v: segment %d is damaged from offset %d on: %d bytes are cut off, and %d later segments deleted",
 				l.tp, s.base, l.leo.Load(), cut, len(segs)-1-i)
 			if err := l.removeSegmentsLocked(segs[i+1:], "they follow a damaged one"); err != nil {
@@ -438,9 +435,26 @@ func (r *recoverer) recover(recovery int64) error {
 			return err
 		}
 	}
-	l.producers.SetMapEnd(l.leo.Load())
+	if leo := l.leo.Load(); l.producers.MapEnd() > leo {
+		// Less is left than was flushed: the disk lost it.
+		if err := l.reloadProducersLocked(leo, false); err != nil {
+			return err
+		}
+	} else {
+		l.producers.SetMapEnd(leo)
+	}
 	l.dropStale()
 	return l.backfillProducers(l.leo.Load())
+}
+
+// lost reports whether the end of s, a segment past the recovery point, is missing although nothing in it is damaged. After a power
+// cut a later segment's name may be on disk while the data before it never got there: its file is empty, or ends too early. A gap
+// in the offsets alone proves that only where compaction makes none.
+func (r *recoverer) lost(s, next *segment, recovery int64) bool {
+	if r.l.leo.Load() >= next.base {
+		return false
+	}
+	return s.size.Load() == 0 || recovery > 0 && !r.l.cfg.Load().Compact
 }
 
 // dropStale closes what recovery opened: nobody reads or writes the log yet.
@@ -472,20 +486,18 @@ func (r *recoverer) segment(s *segment, recovery int64, first bool) (cut int32, 
 			return 0, err
 		}
 	}
+	known := recovery // below it, producers and aborted transactions need not be taken from the batches again
 	if pos == 0 {
 		s.setEmpty()
-		if s.hasTxnIndex.Load() {
-			if err := txnindex.TruncateTo(l.m.fs, s.path(suffixTxnIndex), s.base); err != nil {
-				return 0, err
-			}
-		}
-	} else if s.hasTxnIndex.Load() {
-		if err := txnindex.TruncateTo(l.m.fs, s.path(suffixTxnIndex), next); err != nil {
+		known = s.base
+	}
+	if s.hasTxnIndex.Load() {
+		if err := txnindex.TruncateTo(l.m.fs, s.path(suffixTxnIndex), known); err != nil {
 			return 0, err
 		}
 	}
 	if first {
-		if err := r.producersUpTo(next); err != nil {
+		if err := r.producersUpTo(known); err != nil {
 			return 0, err
 		}
 	}

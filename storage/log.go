@@ -45,6 +45,7 @@ type Log struct {
 	epochsDirty   bool              // the file lags behind; written before the recovery point passes it
 	snapsCleaned  int64             // snapshots below were removed
 	snapshotted   int64             // offset of the newest snapshot on disk
+	midSnapshot   int64             // offset of a snapshot inside of the active segment
 	truncations   uint32
 	epochsPending bool  // the last epoch was assigned, but nothing was written in it yet
 	lastFlush     int64 // ms

@@ -144,6 +144,37 @@ func quiet(err error) bool {
 	return errors.As(err, &off) || errors.Is(err, ErrDeleted) || errors.Is(err, ErrClosed)
 }
 
+// snapshotForRecovery takes a producer snapshot if the recovery point has moved inside of the active segment (flush.messages,
+// flush.ms), so that recovery need not read what lies between the segment's start and the recovery point.
+func (l *Log) snapshotForRecovery() error {
+	l.mu.Lock()
+	s := l.active()
+	if s == nil || l.usable() != nil || l.recovery.Load() <= max(l.midSnapshot, l.snapshotted, s.base) {
+		l.mu.Unlock()
+		return nil
+	}
+	at := l.leo.Load()
+	before := l.midSnapshot
+	err := l.producers.TakeSnapshot(l.m.fs, l.path())
+	if err == nil {
+		l.midSnapshot = at
+	}
+	base := s.base
+	l.mu.Unlock()
+	if err != nil {
+		return l.ioError("writing a producer snapshot", err)
+	}
+	if err := l.flushTo(at); err != nil {
+		return err
+	}
+	if before > base {
+		if err := remove(l.m.fs, l.path()+"/"+producerstate.SnapshotName(before)); err != nil {
+			return l.ioError("removing a producer snapshot", err)
+		}
+	}
+	return nil
+}
+
 // removeOldSnapshots removes producer snapshots that recovery cannot need: it keeps those of the last two segments and from the
 // segment before the recovery point on.
 func (l *Log) removeOldSnapshots() error {
