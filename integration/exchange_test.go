@@ -2,6 +2,8 @@ package integration
 
 import (
 	"context"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,7 +65,7 @@ func (x *exchange) turn(t *testing.T, kind peer.Kind) {
 	o := peer.Options{Kind: kind, Dir: x.dir, ZooKeeper: x.zooKeeper, ID: 1, Config: map[string]string{
 		"log.segment.bytes": "1048576", "log.index.interval.bytes": "512",
 	}}
-	b, err := (&peer.Broker{Options: o}).Restart(x.ctx)
+	b, err := peer.StartWhenFree(x.ctx, o)
 	if err != nil {
 		t.Fatalf("turn %d: %v", len(x.topics), err)
 	}
@@ -77,6 +79,9 @@ func (x *exchange) turn(t *testing.T, kind peer.Kind) {
 		}
 		consume(t, x.ctx, consumer(t, name), x.topics[i], x.tree)
 	}
+	if !x.unclean {
+		mustNotRepair(t, b)
+	}
 	codec := clients.Codecs[len(x.topics)%len(clients.Codecs)]
 	j := clients.Job{Addr: b.Addr, Topic: string(kind) + "-" + codec, Codec: codec, Idempotent: true}
 	if err := clients.CreateTopic(x.ctx, b.Addr, j.Topic, partitions, nil); err != nil {
@@ -89,4 +94,20 @@ func (x *exchange) turn(t *testing.T, kind peer.Kind) {
 		return
 	}
 	stop(t, b)
+}
+
+// mustNotRepair: after a clean stop there is nothing to recover and no index to rebuild.
+func mustNotRepair(t *testing.T, b *peer.Broker) {
+	t.Helper()
+	log, err := os.ReadFile(b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(log)) {
+		for _, sign := range []string{"Found a corrupted index", "Recovering unflushed segment", "Could not find offset index", "Rebuilding", " ERROR "} {
+			if strings.Contains(line, sign) {
+				t.Errorf("%s: %s", b.Kind, line)
+			}
+		}
+	}
 }

@@ -107,20 +107,35 @@ func StartBroker(ctx context.Context, o Options) (*Broker, error) {
 	return b, nil
 }
 
-// Restart starts the broker anew with the same options, port and data, after a Stop or a Kill.
-//
-// Apache Kafka refuses to start while ZooKeeper still holds the killed broker's session; it is started again until it does not.
+// Restart starts the broker anew with the same options, port and data, after a Stop or a Kill. A killed Gregor is to start at once;
+// a killed Kafka starts when ZooKeeper has forgotten it.
 func (b *Broker) Restart(ctx context.Context) (*Broker, error) {
+	if b.Kind == Kafka {
+		return StartWhenFree(ctx, b.Options)
+	}
+	return StartBroker(ctx, b.Options)
+}
+
+// StartWhenFree starts a broker again and again for as long as it refuses because ZooKeeper still holds the session of a killed
+// broker of its id.
+func StartWhenFree(ctx context.Context, o Options) (*Broker, error) {
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
 	for {
-		began := time.Now()
-		n, err := StartBroker(ctx, b.Options)
-		if err == nil || b.Kind != Kafka || !strings.Contains(tail(filepath.Join(b.Dir, "kafka.log"), 20_000), "NodeExistsException") || time.Since(began) > time.Minute {
-			return n, err
+		b, err := StartBroker(ctx, o)
+		if err == nil || !idInUse(tail(filepath.Join(o.Dir, string(o.Kind)+".log"), 20_000)) {
+			return b, err
 		}
-		if err := ctx.Err(); err != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			return nil, err
 		}
 	}
+}
+
+func idInUse(log string) bool {
+	return strings.Contains(log, "NodeExistsException") || strings.Contains(log, "the broker id is in use")
 }
 
 func defaultConfig(o Options, addr string) map[string]string {
