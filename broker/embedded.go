@@ -17,7 +17,8 @@ import (
 type ZooKeeper struct {
 	srv    *zkserver.Server
 	addr   net.Addr
-	served chan error
+	served chan struct{} // closed when it serves no more
+	err    error         // why; valid then
 }
 
 // embeddedTick gives sessions of 4 to 40 seconds, which holds Kafka's default of 18.
@@ -45,10 +46,19 @@ func StartZooKeeper(cfg *config.Broker, listen func(network, addr string) (net.L
 		ln.Close()
 		return nil, fmt.Errorf("embedded ZooKeeper: open %s (gregor.zookeeper.data.dir): %w", cfg.Gregor.ZooKeeperDataDir, err)
 	}
-	z := &ZooKeeper{srv: srv, addr: ln.Addr(), served: make(chan error, 1)}
-	go func() { z.served <- srv.Serve(ln) }()
+	z := &ZooKeeper{srv: srv, addr: ln.Addr(), served: make(chan struct{})}
+	go func() {
+		z.err = srv.Serve(ln)
+		close(z.served)
+	}()
 	return z, nil
 }
+
+// Failed is closed when the server has ended; Err then says why, unless it was closed.
+func (z *ZooKeeper) Failed() <-chan struct{} { return z.served }
+
+// Err is why a server that has ended did: nothing it was told since is on disk.
+func (z *ZooKeeper) Err() error { return fmt.Errorf("the embedded ZooKeeper has failed: %w", z.err) }
 
 // Addr is where it listens.
 func (z *ZooKeeper) Addr() net.Addr { return z.addr }

@@ -338,12 +338,19 @@ func (c *conn) die() {
 			r.resp.Discard()
 			r.resp = nil
 		}
+	}
+	c.callOnClose()
+	c.mu.head, c.mu.tail = nil, nil
+	c.mu.room.Broadcast()
+}
+
+// callOnClose, with mu held, tells the requests in flight that nobody waits for them any more.
+func (c *conn) callOnClose() {
+	for r := c.mu.head; r != nil; r = r.next {
 		if !r.done && r.onClose != nil {
 			go r.onClose()
 		}
 	}
-	c.mu.head, c.mu.tail = nil, nil
-	c.mu.room.Broadcast()
 }
 
 // finish closes and forgets the connection when its reader has ended and everything in flight was answered, or it is dead.
@@ -360,10 +367,11 @@ func (c *conn) finish() {
 	}
 }
 
-// drain lets the connection end after what is in flight.
+// drain lets the connection end after what is in flight. Requests that only wait, as a long poll does, are told not to.
 func (c *conn) drain() {
 	c.mu.Lock()
 	c.mu.draining = true
+	c.callOnClose()
 	c.mu.Unlock()
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 }

@@ -380,6 +380,32 @@ func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 	}
 }
 
+// A long poll has promised nothing: a stop ends its wait instead of waiting for it.
+func TestShutdownEndsLongPolls(t *testing.T) {
+	parked := make(chan struct{}, 2)
+	h := start(t, Options{}, produceAPI(func(r *Request) error {
+		var once sync.Once
+		r.OnClose(func() { once.Do(func() { r.Complete(r.NewResponse()) }) })
+		parked <- struct{}{}
+		return nil
+	}))
+	c := h.dial(t)
+	c.Write(append(frame(0, 3, 1, nil), frame(0, 3, 2, nil)...))
+	<-parked
+	<-parked
+	if err := h.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for want := range int32(2) {
+		if corr, _ := readResponse(t, c); corr != want+1 {
+			t.Fatal(corr)
+		}
+	}
+	if _, _, err := tryRead(c); err != io.EOF {
+		t.Fatal("not closed after the answers:", err)
+	}
+}
+
 func TestShutdownInAHurry(t *testing.T) {
 	got := make(chan *Request, 1)
 	h := start(t, Options{}, produceAPI(func(r *Request) error { got <- r; return nil }))

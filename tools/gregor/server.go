@@ -135,10 +135,16 @@ func (p *process) main() int {
 	if p.bare {
 		p.banner(b, zk)
 	}
+	var zkFailed <-chan struct{}
+	if zk != nil {
+		zkFailed = zk.Failed()
+	}
 	code := 1
 	select {
 	case sig := <-stopped:
 		code = p.exitCode(sig)
+	case <-zkFailed:
+		p.log.Errorf("The broker cannot go on: %v", zk.Err())
 	case err := <-b.Fatal():
 		p.log.Errorf("The broker cannot go on: %v", err)
 	}
