@@ -168,7 +168,14 @@ func (b *Broker) listen(context.Context) error {
 		APIs: b.requestTable(), Listen: b.opt.Listen, Log: logging.Named(b.log, "kafka.network.Processor"),
 		MaxRequestBytes: int(sc.RequestMaxBytes), QueuedMaxRequests: sc.QueuedMaxRequests, QueuedMaxBytes: sc.QueuedMaxRequestBytes,
 		MaxConnections: sc.MaxConnections, MaxConnectionsPerIP: sc.MaxConnectionsPerIP, MaxConnectionsPerIPOverrides: sc.MaxConnectionsPerHost,
-		IdleTimeout: sc.MaxIdle, SendBuffer: sc.SendBuffer, ReceiveBuffer: sc.ReceiveBuffer,
+		IdleTimeout: sc.MaxIdle,
+	}
+	// Kafka's default of 100 KB would switch the kernel's own tuning off: only a size that somebody asked for is set.
+	if b.cfg.IsSet("socket.send.buffer.bytes") {
+		opt.SendBuffer = sc.SendBuffer
+	}
+	if b.cfg.IsSet("socket.receive.buffer.bytes") {
+		opt.ReceiveBuffer = sc.ReceiveBuffer
 	}
 	for _, l := range b.cfg.Listeners {
 		opt.Listeners = append(opt.Listeners, server.ListenerConfig{

@@ -31,6 +31,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return runLoad(ctx, args[0], args[1:], out)
 	case "sendfile-server":
 		return sendfileServer(args[1])
+	case "produce-floor":
+		return produceFloor(args[1])
 	}
 	return fmt.Errorf("no such command: %s", args[0])
 }

@@ -17,6 +17,7 @@ func rows() []row {
 		{"idle", measureIdle},
 		{"produce-100", produceRow(produceLoad{partitions: 1, valueSize: 100, batchSize: 900_000, conns: 1, inFlight: 5}, perRecord)},
 		{"produce-1k", produceRow(produceLoad{partitions: 1, valueSize: 1000, batchSize: 900_000, conns: 1, inFlight: 5}, perGB)},
+		{"produce-floor", measureFloor},
 		{"produce-16k", produceRow(produceLoad{partitions: 16, valueSize: 100, batchSize: 16_384, conns: 1, inFlight: 5}, perRecord)},
 		{"fetch", measureFetch},
 		{"latency", measureLatency},

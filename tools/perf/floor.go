@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"gregor/integration/peer"
+)
+
+// produceFloor is the least that a broker can do with a Produce request of this program, for comparison: read it from a blocking
+// socket, take the batch's CRC, write the batch to a file (a new one every gigabyte, as segments are), answer. One connection.
+func produceFloor(dir string) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(ln.Addr())
+	c, err := ln.Accept()
+	if err != nil {
+		return err
+	}
+	sock, err := c.(*net.TCPConn).File()
+	if err != nil {
+		return err
+	}
+	c.Close()
+	if err := unix.SetNonblock(int(sock.Fd()), false); err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	var (
+		r     = bufio.NewReaderSize(sock, 4<<10)
+		w     = floorWriter{dir: dir}
+		table = crc32.MakeTable(crc32.Castagnoli)
+		body  []byte
+		size  [4]byte
+		be    = binary.BigEndian
+	)
+	for {
+		if _, err := io.ReadFull(r, size[:]); err != nil {
+			return err
+		}
+		n := int(be.Uint32(size[:]))
+		if n > len(body) {
+			body = make([]byte, n)
+		}
+		if _, err := io.ReadFull(r, body[:n]); err != nil {
+			return err
+		}
+		// The layout is produceHeader's: the topic follows 30 bytes and the client id "perf".
+		at := 30
+		name := body[at : at+2+int(be.Uint16(body[at:]))]
+		batch := body[at+len(name)+12 : n]
+		if crc32.Checksum(batch[21:], table) != be.Uint32(batch[17:]) {
+			return fmt.Errorf("batch of %d bytes has a wrong CRC", len(batch))
+		}
+		if err := w.append(batch); err != nil {
+			return err
+		}
+		resp := be.AppendUint32(make([]byte, 0, 128), uint32(4+4+len(name)+4+4+2+8+8+8+4+2+4))
+		resp = append(resp, body[4:8]...) // correlation id
+		resp = be.AppendUint32(resp, 1)
+		resp = append(resp, name...)
+		resp = be.AppendUint32(resp, 1)
+		resp = append(resp, make([]byte, 4+2+8+8+8+4+2+4)...)
+		if _, err := sock.Write(resp); err != nil {
+			return err
+		}
+	}
+}
+
+type floorWriter struct {
+	dir string
+	f   *os.File
+	off int64
+}
+
+func (w *floorWriter) append(b []byte) (err error) {
+	if w.f == nil || w.off+int64(len(b)) > 1<<30 {
+		if w.f != nil {
+			w.f.Close()
+			os.Remove(w.f.Name())
+		}
+		if w.f, err = os.CreateTemp(w.dir, "floor"); err != nil {
+			return err
+		}
+		w.off = 0
+	}
+	n, err := w.f.WriteAt(b, w.off)
+	w.off += int64(n)
+	return err
+}
+
+// measureFloor puts the load of produce-1k on that least server, in a process of its own.
+func measureFloor(ctx context.Context, s *session) ([]figure, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(s.broker.LogDir()), "floor")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.CommandContext(ctx, self, "produce-floor", dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	var addr string
+	if _, err := fmt.Fscanln(out, &addr); err != nil {
+		return nil, err
+	}
+	var before, after peer.Usage
+	l := produceLoad{topics: s.names(1), partitions: 1, valueSize: 1000, batchSize: 900_000, conns: 1, inFlight: 5}
+	r, err := l.run(ctx, addr, s.warm, s.seconds,
+		func() (err error) { before, err = peer.ReadUsage(cmd.Process.Pid); return err },
+		func() (err error) { after, err = peer.ReadUsage(cmd.Process.Pid); return err })
+	if err != nil {
+		return nil, err
+	}
+	return []figure{
+		{"CPU a GB", (after.CPU - before.CPU).Seconds() / (float64(r.bytes) / 1e9), "s", 0, 0},
+		{"MB/s", r.mbPerSecond(), "MB", 0, 0},
+	}, nil
+}
