@@ -58,8 +58,8 @@ func produceFloor(dir string) error {
 		if _, err := io.ReadFull(r, body[:n]); err != nil {
 			return err
 		}
-		// The layout is produceHeader's: the topic follows 30 bytes and the client id "perf".
-		at := 30
+		// The layout is produceHeader's: the topic follows 26 bytes.
+		at := 26
 		name := body[at : at+2+int(be.Uint16(body[at:]))]
 		batch := body[at+len(name)+12 : n]
 		if crc32.Checksum(batch[21:], table) != be.Uint32(batch[17:]) {

@@ -96,6 +96,9 @@ func runPeer(ctx context.Context, args []string, out io.Writer) error {
 	}
 	results := map[peer.Kind]map[string]result{}
 	for name := range strings.SplitSeq(*kinds, ",") {
+		if err := touchMemory(); err != nil {
+			return err
+		}
 		kind := peer.Kind(name)
 		r := runner{
 			kind: kind, dir: filepath.Join(*dir, name), heap: *heap, seconds: time.Duration(*seconds) * time.Second,
