@@ -16,47 +16,37 @@ import (
 // fetchMax is what one fetch asks for: the consumer's default of 1 MiB per partition.
 const fetchMax = 1 << 20
 
-// fetchAll reads a partition from its beginning, again and again, as fast as it comes, and throws it away.
-func fetchAll(ctx context.Context, addr, topic string, end int64, warm, d time.Duration, begin, finish func() error) (rate, error) {
-	f, err := dialFetcher(ctx, addr, topic)
-	if err != nil {
-		return rate{}, err
-	}
-	defer f.c.Close()
-	var bytes int64
-	offset := int64(0)
-	step := func() error {
-		n, next, err := f.fetch(offset, 500)
-		if err != nil {
-			return err
-		}
-		bytes += n
-		if offset = next; offset >= end {
-			offset = 0
-		}
-		return nil
-	}
-	return pump(ctx, warm, d, begin, finish, &bytes, step)
+// fetchLoop reads a partition from its beginning to end, again and again, and throws it away.
+type fetchLoop struct {
+	*fetcher
+	end    int64
+	offset int64
+	bytes  int64
 }
 
-// pump calls step for warm and then, measured, for d.
-func pump(ctx context.Context, warm, d time.Duration, begin, finish func() error, bytes *int64, step func() error) (rate, error) {
-	for until := time.Now().Add(warm); time.Now().Before(until); {
+func (l *fetchLoop) step() error {
+	n, next, err := l.fetch(l.offset, 500)
+	if err != nil {
+		return err
+	}
+	l.bytes += n
+	if l.offset = next; next >= l.end {
+		l.offset = 0
+	}
+	return nil
+}
+
+// slice calls step for about d.
+func slice(ctx context.Context, d time.Duration, step func() error) error {
+	for began := time.Now(); time.Since(began) < d; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := step(); err != nil {
-			return rate{}, err
+			return err
 		}
 	}
-	if err := begin(); err != nil {
-		return rate{}, err
-	}
-	began, before := time.Now(), *bytes
-	for time.Since(began) < d && ctx.Err() == nil {
-		if err := step(); err != nil {
-			return rate{}, err
-		}
-	}
-	r := rate{bytes: *bytes - before, took: time.Since(began)}
-	return r, finish()
+	return nil
 }
 
 // fetcher reads one partition by Fetch requests of version 11 without a session.

@@ -72,11 +72,16 @@ func runLoad(ctx context.Context, what string, args []string, out io.Writer) err
 		}
 		fmt.Fprintf(out, "%.0f records/s, %.1f MB/s\n", r.perSecond(), r.mbPerSecond())
 	case "fetch":
-		r, err := fetchAll(ctx, *addr, names[0], *end, 0, d, nothing, nothing)
+		f, err := dialFetcher(ctx, *addr, names[0])
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%.1f MB/s\n", r.mbPerSecond())
+		defer f.c.Close()
+		loop := &fetchLoop{fetcher: f, end: *end}
+		if err := slice(ctx, d, loop.step); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%.1f MB/s\n", rate{bytes: loop.bytes, took: d}.mbPerSecond())
 	case "latency":
 		got, err := latencyLoad{names[0], *perSecond, max(8, *size)}.run(ctx, *addr, time.Second, d, nothing, nothing)
 		if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,9 +16,10 @@ import (
 
 // A row is one line of the comparison: how it is measured on one broker, and what Gregor is to reach.
 type row struct {
-	name string
-	// measure runs the load and returns named figures; the first is the one that goal speaks of.
+	name    string
 	measure func(ctx context.Context, s *session) ([]figure, error)
+	// once: it is not repeated in each round.
+	once bool
 }
 
 type figure struct {
@@ -65,7 +65,8 @@ func (s *session) names(n int) []string {
 
 func runPeer(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("perf peer", flag.ContinueOnError)
-	seconds := flags.Int("seconds", 20, "how long each row is measured (latency: three times as long)")
+	seconds := flags.Int("seconds", 21, "how long each row is measured on each broker, over all rounds (latency: three times as long)")
+	rounds := flags.Int("rounds", 3, "how often the brokers take turns; medians are printed")
 	client := flags.String("client", "raw", "raw or franz-go, for the produce rows")
 	kinds := flags.String("brokers", "kafka,gregor", "which brokers")
 	dir := flags.String("dir", "", "where the brokers' data goes (default: a new directory under ./data/perf)")
@@ -94,20 +95,14 @@ func runPeer(ctx context.Context, args []string, out io.Writer) error {
 		}
 		defer os.RemoveAll(*dir)
 	}
-	results := map[peer.Kind]map[string]result{}
+	r := runner{dir: *dir, heap: *heap, rounds: max(1, *rounds), franz: *client == "franz-go", out: out}
+	r.seconds = max(time.Second, time.Duration(*seconds)*time.Second/time.Duration(r.rounds))
 	for name := range strings.SplitSeq(*kinds, ",") {
-		if err := touchMemory(); err != nil {
-			return err
-		}
-		kind := peer.Kind(name)
-		r := runner{
-			kind: kind, dir: filepath.Join(*dir, name), heap: *heap, seconds: time.Duration(*seconds) * time.Second,
-			franz: *client == "franz-go", out: out,
-		}
-		results[kind], err = r.run(ctx, chosen)
-		if err != nil {
-			return fmt.Errorf("%s: %w", kind, err)
-		}
+		r.kinds = append(r.kinds, peer.Kind(name))
+	}
+	results, err := r.run(ctx, chosen)
+	if err != nil {
+		return err
 	}
 	printTable(out, chosen, results)
 	return nil
@@ -118,59 +113,105 @@ type result struct {
 	err     error
 }
 
-// runner measures the rows on one kind of broker.
+// runner measures the rows on the brokers, which are all up at once and take turns: what else the machine does meanwhile falls on all.
 type runner struct {
-	kind    peer.Kind
+	kinds   []peer.Kind
 	dir     string
 	heap    string
-	seconds time.Duration
+	rounds  int
+	seconds time.Duration // of one round
 	franz   bool
 	out     io.Writer
 }
 
-func (r runner) run(ctx context.Context, chosen []row) (map[string]result, error) {
-	var zk string
-	if r.kind == peer.Kafka {
-		z, err := peer.StartZooKeeper(ctx, filepath.Join(r.dir, "zookeeper"))
+func (r runner) run(ctx context.Context, chosen []row) (map[peer.Kind]map[string]result, error) {
+	sessions := map[peer.Kind]*session{}
+	results := map[peer.Kind]map[string]result{}
+	for _, kind := range r.kinds {
+		b, stop, err := r.start(ctx, kind)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", kind, err)
 		}
-		defer z.Close()
-		zk = z.Addr
+		defer stop()
+		s := &session{broker: b, seconds: r.seconds, warm: max(2*time.Second, r.seconds/4), franz: r.franz}
+		defer func() { s.broker.Close() }() // a row may have started it anew
+		sessions[kind], results[kind] = s, map[string]result{}
 	}
-	o := peer.Options{Kind: r.kind, Dir: r.dir, ZooKeeper: zk, Heap: r.heap, Config: map[string]string{
+	for _, row := range chosen {
+		rounds := r.rounds
+		if row.once {
+			rounds = 1
+		}
+		all := map[peer.Kind][][]figure{}
+		for range rounds {
+			for _, kind := range r.kinds {
+				figures, err := row.measure(ctx, sessions[kind])
+				r.report(kind, row.name, figures, err)
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
+				if b := sessions[kind].broker; b.Exited() {
+					return nil, fmt.Errorf("%s has ended; the end of its log:\n%s", kind, b.Tail())
+				}
+				if err != nil {
+					results[kind][row.name] = result{err: err}
+					continue
+				}
+				all[kind] = append(all[kind], figures)
+			}
+		}
+		for kind, rounds := range all {
+			results[kind][row.name] = result{medians(rounds), results[kind][row.name].err}
+		}
+	}
+	return results, nil
+}
+
+func (r runner) start(ctx context.Context, kind peer.Kind) (*peer.Broker, func(), error) {
+	o := peer.Options{Kind: kind, Dir: filepath.Join(r.dir, string(kind)), Heap: r.heap, Config: map[string]string{
 		// Enough room for the loads without retention at work; and a deleted topic gives its disk back soon.
 		"log.segment.delete.delay.ms": "1000", "log.retention.check.interval.ms": "600000",
 	}}
+	stop := func() {}
+	if kind == peer.Kafka {
+		z, err := peer.StartZooKeeper(ctx, filepath.Join(o.Dir, "zookeeper"))
+		if err != nil {
+			return nil, nil, err
+		}
+		stop = z.Close
+		o.ZooKeeper = z.Addr
+	}
 	b, err := peer.StartBroker(ctx, o)
 	if err != nil {
-		return nil, err
+		stop()
+		return nil, nil, err
 	}
-	defer func() { b.Close() }()
-	s := &session{broker: b, seconds: r.seconds, warm: max(2*time.Second, r.seconds/4), franz: r.franz}
-	results := map[string]result{}
-	for _, row := range chosen {
-		figures, err := row.measure(ctx, s)
-		b = s.broker
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		results[row.name] = result{figures, err}
-		fmt.Fprintf(r.out, "%s %s:", r.kind, row.name)
-		for _, f := range figures {
-			fmt.Fprintf(r.out, "  %s %s", f.name, format(f.value, f.unit))
-		}
-		if err != nil {
-			fmt.Fprintf(r.out, "  %v", err)
-			if b.Exited() {
-				return nil, errors.Join(err, errors.New(b.Tail()))
-			}
-		}
-		fmt.Fprintln(r.out)
+	return b, stop, nil
+}
+
+func (r runner) report(kind peer.Kind, name string, figures []figure, err error) {
+	fmt.Fprintf(r.out, "%s %s:", kind, name)
+	for _, f := range figures {
+		fmt.Fprintf(r.out, "  %s %s", f.name, format(f.value, f.unit))
 	}
-	stop, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	return results, b.Stop(stop)
+	if err != nil {
+		fmt.Fprintf(r.out, "  %v", err)
+	}
+	fmt.Fprintln(r.out)
+}
+
+// medians takes each figure's median over the rounds.
+func medians(rounds [][]figure) []figure {
+	m := slices.Clone(rounds[0])
+	for i := range m {
+		var values []float64
+		for _, figures := range rounds {
+			values = append(values, figures[i].value)
+		}
+		slices.Sort(values)
+		m[i].value = values[len(values)/2]
+	}
+	return m
 }
 
 func format(v float64, unit string) string {

@@ -13,16 +13,15 @@ import (
 
 func rows() []row {
 	return []row{
-		{"start", measureStart},
-		{"idle", measureIdle},
-		{"produce-100", produceRow(produceLoad{partitions: 1, valueSize: 100, batchSize: 900_000, conns: 1, inFlight: 5}, perRecord)},
-		{"produce-1k", produceRow(produceLoad{partitions: 1, valueSize: 1000, batchSize: 900_000, conns: 1, inFlight: 5}, perGB)},
-		{"produce-floor", measureFloor},
-		{"produce-16k", produceRow(produceLoad{partitions: 16, valueSize: 100, batchSize: 16_384, conns: 1, inFlight: 5}, perRecord)},
-		{"fetch", measureFetch},
-		{"latency", measureLatency},
-		{"topics", measureTopics},
-		{"after-load", measureAfterLoad},
+		{name: "start", measure: measureStart, once: true},
+		{name: "idle", measure: measureIdle, once: true},
+		{name: "produce-100", measure: produceRow(produceLoad{partitions: 1, valueSize: 100, batchSize: 900_000, conns: 1, inFlight: 5}, perRecord)},
+		{name: "produce-1k", measure: produceRow(produceLoad{partitions: 1, valueSize: 1000, batchSize: 900_000, conns: 1, inFlight: 5}, perGB)},
+		{name: "produce-16k", measure: produceRow(produceLoad{partitions: 16, valueSize: 100, batchSize: 16_384, conns: 1, inFlight: 5}, perRecord)},
+		{name: "fetch", measure: measureFetch},
+		{name: "latency", measure: measureLatency},
+		{name: "topics", measure: measureTopics},
+		{name: "after-load", measure: measureAfterLoad, once: true},
 	}
 }
 
@@ -127,29 +126,48 @@ func measureFetch(ctx context.Context, s *session) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(s.broker.LogDir(), l.topics[0]+"-0")
-	bare := func() (float64, error) {
-		r, cpu, err := bareSendfile(ctx, dir, s.warm/2, s.seconds/2)
-		return cpu.Seconds() / (float64(r.bytes) / 1e9), err
-	}
-	before, err := bare()
+	bare, err := startBareSendfile(ctx, filepath.Join(s.broker.LogDir(), l.topics[0]+"-0"))
 	if err != nil {
 		return nil, err
 	}
-	r, err := fetchAll(ctx, s.broker.Addr, l.topics[0], filled.records, s.warm, s.seconds, s.begin, s.end)
+	defer bare.close()
+	f, err := dialFetcher(ctx, s.broker.Addr, l.topics[0])
 	if err != nil {
 		return nil, err
 	}
-	after, err := bare()
-	if err != nil {
+	defer f.c.Close()
+	loop := &fetchLoop{fetcher: f, end: filled.records}
+	// They take turns of a quarter of a second.
+	if err := errors.Join(slice(ctx, s.warm/2, loop.step), slice(ctx, s.warm/2, bare.step)); err != nil {
 		return nil, err
 	}
-	cost, floor := s.cpu.Seconds()/(float64(r.bytes)/1e9), (before+after)/2
+	var cpu, bareCPU, took time.Duration
+	loop.bytes, bare.bytes = 0, 0
+	for began := time.Now(); time.Since(began) < 2*s.seconds; {
+		sliceBegan := time.Now()
+		if err := s.begin(); err != nil {
+			return nil, err
+		}
+		if err := slice(ctx, 250*time.Millisecond, loop.step); err != nil {
+			return nil, err
+		}
+		if err := s.end(); err != nil {
+			return nil, err
+		}
+		took += time.Since(sliceBegan)
+		cpu += s.cpu
+		used, err := bare.measure(ctx, 250*time.Millisecond)
+		if err != nil {
+			return nil, err
+		}
+		bareCPU += used
+	}
+	cost, floor := cpu.Seconds()/(float64(loop.bytes)/1e9), bareCPU.Seconds()/(float64(bare.bytes)/1e9)
 	return []figure{
 		{"CPU a GB", cost, "s", 0, 0},
 		{"of a bare sendfile loop", cost / floor, "x", 0, 1.1},
 		{"the bare loop's CPU a GB", floor, "s", 0, 0},
-		{"MB/s", r.mbPerSecond(), "MB", 0, 0},
+		{"MB/s", rate{bytes: loop.bytes, took: took}.mbPerSecond(), "MB", 0, 0},
 	}, deleteTopics(ctx, s.broker.Addr, l.topics)
 }
 

@@ -75,56 +75,73 @@ func sendfileServer(file string) error {
 
 const sendfileRequest = 90
 
-// bareSendfile has a process of its own serve the largest segment of a log directory, and measures it as fetches are measured.
-func bareSendfile(ctx context.Context, partitionDir string, warm, d time.Duration) (rate, time.Duration, error) {
+// bareSendfile is a process that serves the largest segment of a log directory, and its client.
+type bareSendfile struct {
+	cmd   *exec.Cmd
+	c     net.Conn
+	req   []byte
+	buf   []byte
+	bytes int64
+}
+
+func startBareSendfile(ctx context.Context, partitionDir string) (*bareSendfile, error) {
 	file, err := largestLog(partitionDir)
 	if err != nil {
-		return rate{}, 0, err
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return rate{}, 0, err
+		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "sendfile-server", file)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
+	b := &bareSendfile{cmd: exec.CommandContext(ctx, self, "sendfile-server", file), req: make([]byte, sendfileRequest), buf: make([]byte, fetchMax)}
+	b.cmd.Stderr = os.Stderr
+	out, err := b.cmd.StdoutPipe()
 	if err != nil {
-		return rate{}, 0, err
+		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return rate{}, 0, err
+	if err := b.cmd.Start(); err != nil {
+		return nil, err
 	}
-	defer func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}()
 	var addr string
-	if _, err := fmt.Fscanln(out, &addr); err != nil {
-		return rate{}, 0, err
+	if _, err = fmt.Fscanln(out, &addr); err == nil {
+		b.c, err = net.Dial("tcp", addr)
 	}
-	c, err := net.Dial("tcp", addr)
 	if err != nil {
-		return rate{}, 0, err
+		b.close()
+		return nil, err
 	}
-	defer c.Close()
-	var (
-		bytes       int64
-		before, end peer.Usage
-		req         = make([]byte, sendfileRequest)
-		buf         = make([]byte, fetchMax)
-	)
-	r, err := pump(ctx, warm, d,
-		func() (err error) { before, err = peer.ReadUsage(cmd.Process.Pid); return err },
-		func() (err error) { end, err = peer.ReadUsage(cmd.Process.Pid); return err },
-		&bytes, func() error {
-			if _, err := c.Write(req); err != nil {
-				return err
-			}
-			n, err := io.ReadFull(c, buf)
-			bytes += int64(n)
-			return err
-		})
-	return r, end.CPU - before.CPU, err
+	return b, nil
+}
+
+func (b *bareSendfile) close() {
+	if b.c != nil {
+		b.c.Close()
+	}
+	// It may have ended already.
+	_ = b.cmd.Process.Kill()
+	_ = b.cmd.Wait()
+}
+
+func (b *bareSendfile) step() error {
+	if _, err := b.c.Write(b.req); err != nil {
+		return err
+	}
+	n, err := io.ReadFull(b.c, b.buf)
+	b.bytes += int64(n)
+	return err
+}
+
+// measure has it serve for about d and returns the CPU time of that.
+func (b *bareSendfile) measure(ctx context.Context, d time.Duration) (time.Duration, error) {
+	before, err := peer.ReadUsage(b.cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	if err := slice(ctx, d, b.step); err != nil {
+		return 0, err
+	}
+	after, err := peer.ReadUsage(b.cmd.Process.Pid)
+	return after.CPU - before.CPU, err
 }
 
 func largestLog(dir string) (string, error) {
