@@ -91,7 +91,7 @@ func (c *conn) serve() {
 	err := c.readLoop()
 	c.in.close()
 	// A peer that closed, half-closed or vanished is no news; anything else was decided here and is worth its one line.
-	quiet := err == nil || errors.Is(err, io.EOF) || errors.Is(err, errDrained)
+	quiet := errors.Is(err, io.EOF) || errors.Is(err, errDrained)
 	var op *net.OpError
 	lost := errors.As(err, &op) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
 	if !quiet && !lost {

@@ -29,7 +29,6 @@ type sim struct {
 	states  map[TP]Leadership
 	deletes map[string]bool
 	stood   map[string]bool // leaderships that ever stood, with their versions
-	born    int
 
 	brokers map[int32]*simBroker
 	ctls    []*simController

@@ -186,7 +186,7 @@ func parseProduce(b []byte) (*kmsg.ProduceRequest, error) {
 	req.Version = int16(binary.BigEndian.Uint16(b[2:]))
 	clientID := max(0, int(int16(binary.BigEndian.Uint16(b[8:]))))
 	if req.Version > 8 || len(b) < 10+clientID {
-		return nil, fmt.Errorf("Produce request of version %d, %d bytes", req.Version, len(b))
+		return nil, fmt.Errorf("produce request of version %d, %d bytes", req.Version, len(b))
 	}
 	return req, req.ReadFrom(b[10+clientID:])
 }

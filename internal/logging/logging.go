@@ -38,7 +38,9 @@ func New(w io.Writer, format, level string) (*logrus.Logger, error) {
 }
 
 // Named returns log with the name under which its lines appear.
-func Named(log logrus.FieldLogger, name string) logrus.FieldLogger { return log.WithField(NameField, name) }
+func Named(log logrus.FieldLogger, name string) logrus.FieldLogger {
+	return log.WithField(NameField, name)
+}
 
 // KafkaFormatter writes Kafka's line layout. Fields other than the name and the error follow the message as key=value.
 type KafkaFormatter struct{}

@@ -63,7 +63,7 @@ func (l latencyLoad) run(ctx context.Context, addr string, warm, d time.Duration
 		}
 	})
 	all.Go(func() {
-		if err := s.answers(); err != nil && ctx.Err() == nil {
+		if err := s.answers(); ctx.Err() == nil {
 			cancel(fmt.Errorf("producing: %w", err))
 		}
 	})

@@ -249,7 +249,7 @@ func TestReopen(t *testing.T) {
 	_, addr := start(t, zkserver.Options{DataDir: dir})
 	c = client(t, addr)
 	data, got, err := c.Get("/a")
-	if err != nil || data != nil && len(data) > 0 || *got != *want {
+	if err != nil || len(data) > 0 || *got != *want {
 		t.Errorf("%q %+v %v, want %+v", data, got, err, want)
 	}
 	if acl, _, err := c.GetACL("/a/b"); err != nil || len(acl) != 1 || acl[0].Perms != zk.PermRead|zk.PermAdmin {

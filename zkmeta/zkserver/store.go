@@ -13,6 +13,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 
 	"gregor/zkmeta/jute"
@@ -73,7 +74,7 @@ func openStore(dir, logDir string) (*store, *tree.Tree, error) {
 	db, err := bolt.Open(path, 0o644, &bolt.Options{
 		Timeout: 100 * time.Millisecond, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
 	})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, nil, fmt.Errorf("zookeeper data directory %s is in use by another server (%s is locked)", dir, path)
 	}
 	if err != nil {
