@@ -167,3 +167,19 @@ func exists(t testing.TB, elem ...string) bool {
 	_, err := vfs.OS.Stat(filepath.Join(elem...))
 	return err == nil
 }
+
+// lastIn is the last offset of the whole batches in b, -1 if there is none.
+func lastIn(b []byte) int64 {
+	last := int64(-1)
+	for {
+		one, rest, err := record.Next(b)
+		if err != nil {
+			return last
+		}
+		h, err := record.ParseHeader(one)
+		if err != nil {
+			return last
+		}
+		last, b = h.LastOffset(), rest
+	}
+}

@@ -63,15 +63,16 @@ const entriesUnknown = math.MinInt32
 // index is one index of a segment. Its entries are the file's first ones followed by the tail's. Appends and whatever else changes it
 // happen under the log's lock; searches take no lock: they load the tail once, and what a tail has published never changes.
 type index struct {
-	file    cachedFile
-	tail    atomic.Pointer[indexTail]
-	entries atomic.Int32  // all of them, when there is no tail; entriesUnknown until loaded
-	written int32         // entries that are in the file; under the log's lock
-	max     int32         // the limit that segment.index.bytes sets
-	version atomic.Uint32 // counts changes of the file
-	synced  uint32        // the version that is durable; under the log's flushMu
-	owned   bool          // written and trim hold; under the log's lock
-	trim    bool          // the file may be longer than written says: cut it before the next write; under the log's lock
+	file       cachedFile
+	tail       atomic.Pointer[indexTail]
+	entries    atomic.Int32  // all of them, when there is no tail; entriesUnknown until loaded
+	lastOffset atomic.Int32  // relative offset of the last entry of an .index that was loaded or sealed: a hint for searches
+	written    int32         // entries that are in the file; under the log's lock
+	max        int32         // the limit that segment.index.bytes sets
+	version    atomic.Uint32 // counts changes of the file
+	synced     uint32        // the version that is durable; under the log's flushMu
+	owned      bool          // written and trim hold; under the log's lock
+	trim       bool          // the file may be longer than written says: cut it before the next write; under the log's lock
 }
 
 // indexTail is the end of an active segment's index.
@@ -170,6 +171,9 @@ func (ix *index) writeTail(kind indexKind, open func() (*OpenFile, error)) error
 // seal forgets the tail, which must have been written: the segment takes no more appends. Under the log's lock.
 func (ix *index) seal() {
 	if t := ix.tail.Load(); t != nil {
+		if n := int(t.n.Load()); n > 0 {
+			ix.lastOffset.Store(int32(binary.BigEndian.Uint32(t.data[(n-1)*offsetEntrySize:]))) // of a .timeindex it is not used
+		}
 		ix.entries.Store(t.first + t.n.Load())
 		ix.tail.Store(nil)
 	}
@@ -230,6 +234,23 @@ func (ix *index) floor(kind indexKind, field indexField, target int64, open func
 
 	lo, hi := int32(0), n // the answer lies in [lo-1, hi)
 	block := int32(len(bp) / size)
+	if last := ix.lastOffset.Load(); kind == offsetIndex && field == byOffset && hi > block && last > 0 {
+		// Entries lie about evenly: one look where the target should be usually finds it, or else narrows the search.
+		from := int32(min(target, int64(last))*int64(n)/int64(last)) - block/2
+		from = min(max(from, 0), n-block)
+		b := bp[:int(block)*size]
+		if err := readFull(f, b, int64(from)*int64(size)); err != nil {
+			return indexEntry{slot: -1}, err
+		}
+		switch i := floorIn(kind, field, target, b); {
+		case i < 0:
+			hi = from
+		case i == int(block)-1 && from+block < n:
+			lo = from + block - 1
+		default:
+			return decodeEntry(kind, from+int32(i), b[i*size:]), nil
+		}
+	}
 	for hi-lo > block {
 		mid := lo + (hi-lo)/2
 		e := bp[:size]

@@ -320,22 +320,20 @@ type recoverer struct {
 func (r *recoverer) open(recovery int64) error {
 	l := r.l
 	segs := l.segments()
-	for i, s := range segs {
-		if r.files.index[s.base] {
-			if !r.files.timeIndex[s.base] {
-				s.tidx.restart(0)
-			}
-			continue
-		}
-		if i == len(segs)-1 && s.size.Load() == 0 {
-			s.setEmpty()
-			continue
-		}
-		l.m.log.Warnf("%v: segment %d has no offset index: rebuilding it", l.tp, s.base)
-		l.recovery.Store(min(recovery, s.base))
-		return r.recover(s.base)
-	}
 	active := segs[len(segs)-1]
+	if err := r.makeMissing(segs[:len(segs)-1]); err != nil {
+		return err
+	}
+	if !r.files.index[active.base] {
+		if active.size.Load() > 0 {
+			l.m.log.Warnf("%v: segment %d has no offset index: rebuilding it", l.tp, active.base)
+			l.recovery.Store(min(recovery, active.base))
+			return r.recover(active.base)
+		}
+		active.setEmpty()
+	} else if !r.files.timeIndex[active.base] {
+		active.tidx.restart(0)
+	}
 	next, err := active.nextOffset()
 	if err != nil {
 		var bad *badIndexError
@@ -349,6 +347,24 @@ func (r *recoverer) open(recovery int64) error {
 	l.leo.Store(next)
 	l.recovery.Store(next)
 	return r.openProducers(next)
+}
+
+// makeMissing rebuilds the indexes of sealed segments that lack one.
+func (r *recoverer) makeMissing(segs []*segment) error {
+	for _, s := range segs {
+		if r.files.index[s.base] && r.files.timeIndex[s.base] {
+			continue
+		}
+		r.l.m.log.Warnf("%v: segment %d lacks an index: rebuilding it", r.l.tp, s.base)
+		s.setEmpty()
+		if err := s.reindex(); err != nil {
+			return err
+		}
+		if err := s.finishRecovered(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openProducers loads the producer state of a log that needs no recovery.
@@ -408,6 +424,9 @@ func (r *recoverer) recover(recovery int64) error {
 	l := r.l
 	segs := l.segments()
 	first := max(floorSegment(segs, recovery), 0)
+	if err := r.makeMissing(segs[:first]); err != nil {
+		return err
+	}
 	for i := first; i < len(segs); i++ {
 		s := segs[i]
 		last := i == len(segs)-1
@@ -448,13 +467,13 @@ func (r *recoverer) recover(recovery int64) error {
 }
 
 // lost reports whether the end of s, a segment past the recovery point, is missing although nothing in it is damaged. After a power
-// cut a later segment's name may be on disk while the data before it never got there: its file is empty, or ends too early. A gap
-// in the offsets alone proves that only where compaction makes none.
+// cut a later segment's name may be on disk while the data before it never got there: a file is empty, or ends too early. A gap in
+// the offsets alone proves that only where compaction makes none.
 func (r *recoverer) lost(s, next *segment, recovery int64) bool {
 	if r.l.leo.Load() >= next.base {
 		return false
 	}
-	return s.size.Load() == 0 || recovery > 0 && !r.l.cfg.Load().Compact
+	return s.size.Load() == 0 || next.size.Load() == 0 || recovery > 0 && !r.l.cfg.Load().Compact
 }
 
 // dropStale closes what recovery opened: nobody reads or writes the log yet.

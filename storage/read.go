@@ -2,6 +2,8 @@ package storage
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"math"
 	"time"
 
@@ -17,8 +19,7 @@ const maxDecompressed = 256 << 20
 // may begin before offset, and the last may be cut, as consumers expect.
 func (l *Log) Read(offset int64, maxBytes int, minOne bool, upTo int64) (Slice, error) {
 	sl, err := l.read(offset, maxBytes, minOne, upTo)
-	for i := 0; err != nil && i < 3 && isNotExist(err); i++ {
-		// Segments were deleted between the look at the list and the look at the files: the list knows by now.
+	for i := 0; i < 3 && changedUnderUs(err); i++ {
 		sl, err = l.read(offset, maxBytes, minOne, upTo)
 	}
 	if err != nil {
@@ -88,11 +89,21 @@ func (l *Log) read(offset int64, maxBytes int, minOne bool, upTo int64) (Slice, 
 	return Slice{Start: OffsetMetadata{Offset: offset, SegmentBase: segs[len(segs)-1].base, Position: segs[len(segs)-1].size.Load()}}, nil
 }
 
-// readError takes the directory offline for an error of the disk. A damaged batch is only this reader's error.
+// changedUnderUs tells errors that a reader meets when segments are deleted or truncated between its look at the list and its look at
+// the files. A second look at the list shows what became of them.
+func changedUnderUs(err error) bool {
+	return err != nil && (isNotExist(err) || errors.Is(err, io.ErrUnexpectedEOF))
+}
+
+// readError takes the directory offline for an error of the disk. A damaged batch, or a file that ends too early, is only this
+// reader's error.
 func (l *Log) readError(err error) error {
 	var out *OffsetOutOfRangeError
 	if isRecordError(err) || errors.As(err, &out) {
 		return err
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return &record.CorruptError{Reason: fmt.Sprintf("a file of %v ends before its contents do", l.tp)}
 	}
 	return l.ioError("read", err)
 }
@@ -145,20 +156,9 @@ func (l *Log) AbortedTxns(sl *Slice) ([]AbortedTxn, error) {
 	if s == nil || sl.Length == 0 {
 		return nil, nil
 	}
-	upper := int64(-1)
-	if s.oidx.count() > 0 { // a damaged index has none: the bound is the segment's end then
-		e, err := s.oidx.floor(offsetIndex, byPosition, sl.Offset+int64(sl.Length)-1, s.openOffsetIndex)
-		if err != nil {
-			return nil, l.readError(err)
-		}
-		if e.slot+1 < s.oidx.count() {
-			if e, err = s.oidx.entry(offsetIndex, e.slot+1, s.openOffsetIndex); err != nil {
-				return nil, l.readError(err)
-			}
-			if e.slot >= 0 {
-				upper = s.base + e.a
-			}
-		}
+	upper, err := s.offsetPast(sl.Offset + int64(sl.Length))
+	if err != nil && !changedUnderUs(err) {
+		return nil, l.readError(err)
 	}
 	segs := l.segments()
 	i := max(floorSegment(segs, s.base), 0)
@@ -189,24 +189,46 @@ func (l *Log) AbortedTxns(sl *Slice) ([]AbortedTxn, error) {
 	return out, nil
 }
 
+// offsetPast is an offset that surely lies past the byte position, -1 if the index knows none in this segment.
+func (s *segment) offsetPast(position int64) (int64, error) {
+	if s.oidx.count() <= 0 { // also of an index that is damaged or not loaded
+		return -1, nil
+	}
+	e, err := s.oidx.floor(offsetIndex, byPosition, position-1, s.openOffsetIndex)
+	if err != nil || e.slot+1 >= s.oidx.count() {
+		return -1, err
+	}
+	e, err = s.oidx.entry(offsetIndex, e.slot+1, s.openOffsetIndex)
+	if err != nil || e.slot < 0 {
+		return -1, err
+	}
+	return s.base + e.a, nil
+}
+
 // OffsetByTimestamp finds the first record, from the log start on, with a timestamp of at least ts; found is false if there is none.
 func (l *Log) OffsetByTimestamp(ts int64) (at TimestampOffset, found bool, err error) {
 	if err := l.usable(); err != nil {
 		return at, false, err
 	}
+	at, found, err = l.searchTimestamp(ts)
+	for i := 0; i < 3 && changedUnderUs(err); i++ {
+		at, found, err = l.searchTimestamp(ts)
+	}
+	if err != nil {
+		return at, false, l.readError(err)
+	}
+	return at, found, nil
+}
+
+func (l *Log) searchTimestamp(ts int64) (at TimestampOffset, found bool, err error) {
 	for _, s := range l.segments() {
 		largest, err := s.retentionTimestamp()
 		if err != nil {
-			return at, false, l.readError(err)
+			return at, false, err
 		}
-		if largest < ts {
-			continue
+		if largest >= ts {
+			return s.searchTimestamp(ts, l.start.Load())
 		}
-		at, found, err = s.searchTimestamp(ts, l.start.Load())
-		if err != nil {
-			return at, false, l.readError(err)
-		}
-		return at, found, nil
 	}
 	return at, false, nil
 }
@@ -285,6 +307,9 @@ func (l *Log) OffsetsBefore(ts int64, limit int, now time.Time) ([]int64, error)
 	start := l.start.Load()
 	for _, s := range segs {
 		st, err := l.m.fs.Stat(s.path(suffixLog))
+		if isNotExist(err) {
+			continue // deleted just now
+		}
 		if err != nil {
 			return nil, l.readError(err)
 		}
@@ -310,9 +335,4 @@ func (l *Log) OffsetsBefore(ts int64, limit int, now time.Time) ([]int64, error)
 		out = append(out, points[i].offset)
 	}
 	return out, nil
-}
-
-func isCorrupt(err error) bool {
-	var c *record.CorruptError
-	return errors.As(err, &c)
 }

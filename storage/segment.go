@@ -151,14 +151,29 @@ func (s *segment) openOffsetIndex() (*OpenFile, error) {
 	if o := s.oidx.file.hot(); o != nil {
 		return o, nil
 	}
-	return s.openSlow(&s.oidx.file, suffixIndex, flagCreate)
+	return s.openSlow(&s.oidx.file, suffixIndex, flagRead)
 }
 
 func (s *segment) openTimeIndex() (*OpenFile, error) {
 	if o := s.tidx.file.hot(); o != nil {
 		return o, nil
 	}
-	return s.openSlow(&s.tidx.file, suffixTimeIndex, flagCreate)
+	return s.openSlow(&s.tidx.file, suffixTimeIndex, flagRead)
+}
+
+// makeOffsetIndex and makeTimeIndex open for writing: the file may have to be made (it was missing, or its segment was never written).
+// Those who only look must not make one: the segment may just have been deleted.
+func (s *segment) makeOffsetIndex() (*OpenFile, error) { return s.makeFile(&s.oidx.file, suffixIndex) }
+
+func (s *segment) makeTimeIndex() (*OpenFile, error) {
+	return s.makeFile(&s.tidx.file, suffixTimeIndex)
+}
+
+func (s *segment) makeFile(c *cachedFile, kind string) (*OpenFile, error) {
+	if o := c.hot(); o != nil {
+		return o, nil
+	}
+	return s.openSlow(c, kind, flagCreate)
 }
 
 func (s *segment) openSlow(c *cachedFile, kind string, flag int) (*OpenFile, error) {
@@ -202,9 +217,11 @@ func loadEntries(ix *index, kind indexKind, size int32, open func() (*OpenFile, 
 		return err
 	}
 	if n > 0 {
-		if err := checkLastEntry(kind, f, n, size); err != nil {
+		last, err := checkLastEntry(kind, f, n, size)
+		if err != nil {
 			return err
 		}
+		ix.lastOffset.Store(last)
 	}
 	ix.entries.CompareAndSwap(entriesUnknown, n)
 	return nil
@@ -218,22 +235,24 @@ type badIndexError struct {
 
 func (e *badIndexError) Error() string { return "index file " + e.name + " is damaged: " + e.reason }
 
-func checkLastEntry(kind indexKind, f *OpenFile, n, size int32) error {
+// checkLastEntry returns the relative offset of the last entry.
+func checkLastEntry(kind indexKind, f *OpenFile, n, size int32) (int32, error) {
 	bp := searchBuffers.Get().(*[4096]byte)
 	defer searchBuffers.Put(bp)
 	b := bp[:kind.entrySize()]
 	if err := readFull(f, b, int64(n-1)*int64(len(b))); err != nil {
-		return err
+		return 0, err
 	}
-	if entryField(kind, byOffset, b) < 0 {
-		return &badIndexError{f.f.Name(), "the last entry's offset lies before the segment's"}
+	last := entryField(kind, byOffset, b)
+	if last < 0 {
+		return 0, &badIndexError{f.f.Name(), "the last entry's offset lies before the segment's"}
 	}
 	if kind == offsetIndex {
 		if pos := entryField(kind, byPosition, b); pos < 0 || pos >= int64(size) {
-			return &badIndexError{f.f.Name(), "the last entry points past the segment's end"}
+			return 0, &badIndexError{f.f.Name(), "the last entry points past the segment's end"}
 		}
 	}
-	return nil
+	return int32(last), nil
 }
 
 // prepareAppend readies a segment that was loaded from disk for its first append. Under the log's lock.
@@ -371,7 +390,7 @@ func (s *segment) append(b []byte, lastOffset, maxTs, offsetOfMaxTs int64) error
 // addIndexEntry notes that the batch that ends with lastOffset begins at pos, and the largest timestamp so far.
 func (s *segment) addIndexEntry(lastOffset int64, pos int32) error {
 	if s.oidx.append(offsetIndex, lastOffset-s.base, int64(pos)) {
-		if err := s.oidx.writeTail(offsetIndex, s.openOffsetIndex); err != nil {
+		if err := s.oidx.writeTail(offsetIndex, s.makeOffsetIndex); err != nil {
 			return err
 		}
 	}
@@ -386,17 +405,17 @@ func (s *segment) addTimeEntry() error {
 	}
 	s.lastIndexedTs = ts
 	if s.tidx.append(timeIndex, ts, s.maxTsOffset.Load()-s.base) {
-		return s.tidx.writeTail(timeIndex, s.openTimeIndex)
+		return s.tidx.writeTail(timeIndex, s.makeTimeIndex)
 	}
 	return nil
 }
 
 // writeIndexes brings both index files up to date. Under the log's lock.
 func (s *segment) writeIndexes() error {
-	if err := s.oidx.writeTail(offsetIndex, s.openOffsetIndex); err != nil {
+	if err := s.oidx.writeTail(offsetIndex, s.makeOffsetIndex); err != nil {
 		return err
 	}
-	return s.tidx.writeTail(timeIndex, s.openTimeIndex)
+	return s.tidx.writeTail(timeIndex, s.makeTimeIndex)
 }
 
 // finish adds the last time index entry and writes the indexes, as happens when a segment is rolled or closed. Under the log's lock.
@@ -432,10 +451,16 @@ func (s *segment) headerAt(pos int32) (record.Header, error) {
 	return sc.h, nil
 }
 
-// isRecordError tells bytes that make no batch from a disk that fails.
+// isRecordError tells bytes that make no batch, or no records, from a disk that fails.
 func isRecordError(err error) bool {
-	var c *record.CorruptError
-	return errors.Is(err, record.ErrShort) || errors.As(err, &c)
+	var (
+		corrupt     *record.CorruptError
+		invalid     *record.InvalidRecordError
+		undecodable *record.UndecodableError
+		unsupported *record.UnsupportedCompressionError
+	)
+	return errors.Is(err, record.ErrShort) || errors.As(err, &corrupt) || errors.As(err, &invalid) ||
+		errors.As(err, &undecodable) || errors.As(err, &unsupported)
 }
 
 // find returns the position and size of the first batch whose last offset is at least offset; ok is false if there is none below
