@@ -127,6 +127,9 @@ type runner struct {
 func (r runner) run(ctx context.Context, chosen []row) (map[peer.Kind]map[string]result, error) {
 	sessions := map[peer.Kind]*session{}
 	results := map[peer.Kind]map[string]result{}
+	if err := touchMemory(); err != nil {
+		return nil, err
+	}
 	for _, kind := range r.kinds {
 		b, stop, err := r.start(ctx, kind)
 		if err != nil {

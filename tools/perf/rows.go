@@ -17,6 +17,7 @@ func rows() []row {
 		{name: "idle", measure: measureIdle, once: true},
 		{name: "produce-100", measure: produceRow(produceLoad{partitions: 1, valueSize: 100, batchSize: 900_000, conns: 1, inFlight: 5}, perRecord)},
 		{name: "produce-1k", measure: produceRow(produceLoad{partitions: 1, valueSize: 1000, batchSize: 900_000, conns: 1, inFlight: 5}, perGB)},
+		{name: "produce-floor", measure: measureFloor},
 		{name: "produce-16k", measure: produceRow(produceLoad{partitions: 16, valueSize: 100, batchSize: 16_384, conns: 1, inFlight: 5}, perRecord)},
 		{name: "fetch", measure: measureFetch},
 		{name: "latency", measure: measureLatency},
