@@ -38,7 +38,7 @@ func ParseVersion(s string) (Version, error) {
 			return Version(i), nil
 		}
 	}
-	return 0, fmt.Errorf("Version `%s` is not a valid version", s) //nolint:staticcheck // Kafka's text, shown to clients
+	return 0, fmt.Errorf("Version `%s` is not a valid version", s)
 }
 
 func (v Version) String() string { return versions[v] }

@@ -62,7 +62,7 @@ func (osFS) Free(name string) (free, total int64, err error) {
 	if err := unix.Statfs(name, &st); err != nil {
 		return 0, 0, &fs.PathError{Op: "statfs", Path: name, Err: err}
 	}
-	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
+	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 }
 
 // Lock uses fcntl record locks, as the JVM's FileChannel.tryLock does, so that Apache Kafka and Gregor exclude each other. Such a

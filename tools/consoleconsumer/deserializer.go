@@ -82,6 +82,6 @@ func appendFloat(dst []byte, f float64, bits int) []byte {
 	if !strings.Contains(mantissa, ".") {
 		mantissa += ".0"
 	}
-	n, _ := strconv.Atoi(exp) //nolint:errcheck // FormatFloat wrote it
+	n, _ := strconv.Atoi(exp) // FormatFloat wrote it
 	return append(dst, mantissa+"E"+strconv.Itoa(n)...)
 }

@@ -270,7 +270,7 @@ func (p *producer) explain(r *kgo.Record, err error) error {
 			"The message is %d bytes when serialized which is larger than %d, which is the value of the max.request.size configuration.",
 			len(r.Key)+len(r.Value)+serializedOverhead, p.maxRequest)}
 	case errors.Is(err, kgo.ErrRecordTimeout):
-		ms, _ := p.cfg.Int("delivery.timeout.ms", 120000) //nolint:errcheck // checked at start
+		ms, _ := p.cfg.Int("delivery.timeout.ms", 120000) // checked at start
 		return &kclient.APIError{Class: "org.apache.kafka.common.errors.TimeoutException", Message: fmt.Sprintf(
 			"Expiring 1 record(s) for %s-%d:%d ms has passed since batch creation", p.topic, r.Partition, ms)}
 	}

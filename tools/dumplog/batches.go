@@ -35,7 +35,7 @@ func (d *dumper) open(name string) (vfs.File, int64, error) {
 	}
 	size, err := f.Size()
 	if err != nil {
-		f.Close() //nolint:errcheck // only read
+		f.Close()
 		return nil, 0, err
 	}
 	return f, size, nil

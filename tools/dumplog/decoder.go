@@ -126,7 +126,7 @@ func groupMetadata(b []byte, r *record.Record) ([]byte, error) {
 			members[i] = v.Members[i].MemberID + "=" + assignment(v.ProtocolType, v.Members[i].Assignment)
 		}
 		quote := func(s string) string {
-			q, _ := json.Marshal(s) //nolint:errcheck // strings always encode
+			q, _ := json.Marshal(s) // strings always encode
 			return string(q)
 		}
 		protocol := "null"

@@ -106,7 +106,7 @@ func (d *dumper) offsetIndex(name string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	idx, err := d.entries(name, offsetEntry)
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func (d *dumper) timeIndex(name string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	offsets, err := d.entries(sibling(name, ".index"), offsetEntry)
 	if err != nil {
 		return err

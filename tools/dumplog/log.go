@@ -23,7 +23,7 @@ func (d *dumper) log(name string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	s := &scanner{file: f, name: name, end: size}
 	gaps := finding{file: absolute(name)}
 	last := int64(-1)

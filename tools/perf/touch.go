@@ -8,7 +8,7 @@ import (
 )
 
 // touchMemory writes to most of the memory that is free, once. On a virtual machine the first touch of a page is paid to the host, up to
-// three times what the copy into it costs; without this the figures tell which broker got the fresher pages.
+// three times what the copy into it costs; without this the figures would tell which broker got the fresher pages.
 func touchMemory() error {
 	var available int64
 	f, err := os.Open("/proc/meminfo")
