@@ -1,6 +1,9 @@
 package storage
 
-import "gregor/storage/leaderepoch"
+import (
+	"gregor/internal/vfs"
+	"gregor/storage/leaderepoch"
+)
 
 // assignEpochLocked notes that a batch of an epoch begins at offset. The file follows with the next flush: recovery finds in the
 // batches past the recovery point what it lacks.
@@ -46,7 +49,7 @@ func (l *Log) EndOffsetForEpoch(epoch int32) (found int32, end int64, ok bool) {
 }
 
 // flushEpochs writes the epochs' file if a record depends on what it lacks. Under flushMu.
-func (l *Log) flushEpochs() error {
+func (l *Log) flushEpochs(fs vfs.FS) error {
 	l.mu.Lock()
 	dirty := l.epochsDirty
 	l.epochsDirty = false
@@ -54,5 +57,8 @@ func (l *Log) flushEpochs() error {
 	if !dirty {
 		return nil
 	}
-	return l.epochs.Flush(l.m.fs, l.path())
+	if err := l.epochs.Flush(fs, l.path()); err != nil {
+		return err
+	}
+	return fs.SyncDir(l.path())
 }

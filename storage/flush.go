@@ -52,7 +52,7 @@ func (l *Log) flushTo(offset int64) error {
 			return l.ioError("flush", err)
 		}
 	}
-	if err := l.flushEpochs(); err != nil {
+	if err := l.flushEpochs(l.m.fs); err != nil {
 		return l.ioError("writing the leader epochs", err)
 	}
 

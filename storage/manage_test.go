@@ -544,3 +544,36 @@ func TestAnIdleLogIsSmall(t *testing.T) {
 		t.Errorf("a segment is %d bytes", n)
 	}
 }
+
+// TestClosingManyLogsTogether stops with more logs than are closed one by one, and finds all of it after a clean start.
+func TestClosingManyLogsTogether(t *testing.T) {
+	dir := t.TempDir()
+	o := testOptions(vfs.OS, dir)
+	m := mustOpen(t, o)
+	for p := range int32(closeTogetherFrom + 10) {
+		l := mustCreate(t, m, "t", p)
+		if err := l.AssignEpoch(3, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.AppendAsLeader(batchOf(int(p)+1, 10, testTime), 3, FromClient, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, m)
+	if !exists(t, dir, checkpoint.CleanShutdownFile) {
+		t.Fatal("not marked as clean")
+	}
+	m = mustOpen(t, o)
+	defer kill(m)
+	for tp, l := range m.All() {
+		if l.LogEndOffset() != int64(tp.Partition)+1 || l.RecoveryPoint() != l.LogEndOffset() {
+			t.Errorf("%v: LEO %d, recovery point %d", tp, l.LogEndOffset(), l.RecoveryPoint())
+		}
+		if e, ok := l.LatestEpoch(); !ok || e != 3 {
+			t.Errorf("%v: epoch %d, %v", tp, e, ok)
+		}
+		if exists(t, dir, tp.String(), "leader-epoch-checkpoint.tmp") {
+			t.Errorf("%v: a temporary file is left", tp)
+		}
+	}
+}

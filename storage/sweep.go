@@ -1,19 +1,14 @@
 package storage
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"io/fs"
 	"math"
-	"runtime"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"gregor/storage/checkpoint"
 	"gregor/storage/producerstate"
 )
 
@@ -322,115 +317,4 @@ func (m *Manager) carryOut(d deletion) {
 		return
 	}
 	m.log.Infof("Deleted log in %s.", d.path)
-}
-
-// Close stops the background work, flushes and closes every log and marks the shutdown as clean. When ctx ends first, it stops where
-// it is: the next start recovers.
-func (m *Manager) Close(ctx context.Context) error {
-	if m.closing.Swap(true) {
-		return nil
-	}
-	close(m.stop)
-	m.running.Wait()
-	m.createMu.Lock()
-	defer m.createMu.Unlock()
-	g, ctx := errgroup.WithContext(ctx)
-	for _, d := range m.dirs {
-		if d.online() {
-			g.Go(func() error { return m.closeDir(ctx, d) })
-		}
-	}
-	err := g.Wait()
-	for _, d := range m.dirs {
-		if d.lock != nil {
-			d.lock.Close()
-		}
-	}
-	return err
-}
-
-// closeThreads is how many logs of a directory are closed at a time: they mostly wait for the disk, which likes many syncs at once.
-func (m *Manager) closeThreads() int {
-	return max(m.opt.RecoveryThreadsPerDir, 16*runtime.GOMAXPROCS(0))
-}
-
-func (m *Manager) closeDir(ctx context.Context, d *logDir) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(m.closeThreads())
-	logs := append(m.logsIn(d, m.logs), m.logsIn(d, m.futures)...)
-	for _, l := range logs {
-		if l.idle() {
-			l.closed.CompareAndSwap(nil, &closedErr)
-			continue
-		}
-		g.Go(func() error {
-			if err := gctx.Err(); err != nil {
-				return err
-			}
-			return l.close()
-		})
-	}
-	err := g.Wait()
-	for _, l := range logs {
-		for _, s := range l.segments() {
-			s.dropFiles()
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if err := m.checkpointDir(d); err != nil {
-		return err
-	}
-	if err := checkpoint.WriteCleanShutdown(m.fs, d.path); err != nil {
-		return d.fail("marking the shutdown as clean", err)
-	}
-	return nil
-}
-
-var closedErr error = ErrClosed
-
-// idle reports whether closing the log has nothing to write.
-func (l *Log) idle() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.leo.Load() != l.recovery.Load() || l.epochsDirty {
-		return false
-	}
-	s := l.active()
-	if s == nil {
-		return true
-	}
-	return s.recent.Load() == nil && s.oidx.tail.Load() == nil && s.tidx.tail.Load() == nil && !s.oidx.trim && !s.tidx.trim &&
-		l.snapshotted >= l.leo.Load()
-}
-
-// close writes what only memory knows and makes the log durable.
-func (l *Log) close() error {
-	l.mu.Lock()
-	if err := l.usable(); err != nil {
-		l.mu.Unlock()
-		return nil // deleted, or offline
-	}
-	var err error
-	if s := l.active(); s != nil {
-		if err = s.finish(); err == nil && l.leo.Load() > l.start.Load() {
-			err = l.producers.TakeSnapshot(l.m.fs, l.path())
-		}
-	}
-	l.mu.Unlock()
-	if err != nil {
-		return l.ioError("closing the log", err)
-	}
-	if err := l.Flush(); err != nil {
-		return err
-	}
-	l.flushMu.Lock()
-	err = l.flushEpochs()
-	l.flushMu.Unlock()
-	if err != nil {
-		return l.ioError("writing the leader epochs", err)
-	}
-	l.closed.CompareAndSwap(nil, &closedErr)
-	return nil
 }

@@ -57,6 +57,19 @@ func (osFS) SyncDir(name string) error {
 	return d.Sync()
 }
 
+// SyncAll syncs the whole file system that holds dir.
+func (osFS) SyncAll(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return &fs.PathError{Op: "syncfs", Path: dir, Err: err}
+	}
+	return nil
+}
+
 func (osFS) Free(name string) (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(name, &st); err != nil {
