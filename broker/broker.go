@@ -150,7 +150,7 @@ func (b *Broker) readTopicConfigs(ctx context.Context) error {
 // listen wires the request path and binds the listeners; nothing is accepted yet.
 func (b *Broker) listen(context.Context) error {
 	b.replicas = replication.New(replication.Options{
-		BrokerID: b.cfg.ID, Logs: b.store, TopicConfig: b.settings.get, MinISR: b.settings.minInsyncReplicas,
+		BrokerID: b.cfg.ID, Logs: b.store, TopicConfig: b.settings.get, NewLogs: b.readNewConfigs, MinISR: b.settings.minInsyncReplicas,
 		Known:              func(topic string, p int32) bool { _, ok := b.cache.Partition(topic, p); return ok },
 		Alive:              func(id int32) bool { _, ok := b.cache.Broker(id); return ok },
 		CheckpointInterval: b.cfg.Log.HighWatermarkCheckpoints,
@@ -317,6 +317,26 @@ func (b *Broker) configChanged(entityPath string) {
 	b.store.UpdateConfig(topic, b.settings.set(topic, overrides))
 	b.ctl.TopicConfigChanged(topic, overrides)
 	b.log.Infof("Processing notification for topic %s with config: %v", topic, overrides)
+}
+
+// newConfigsTimeout bounds how long a LeaderAndIsr request waits for the settings of its new topics: a controller that made them had
+// ZooKeeper a moment ago.
+const newConfigsTimeout = 10 * time.Second
+
+// readNewConfigs reads the settings of topics that are about to get logs here. They may have been made with settings, which is no
+// change that anybody is notified of, or have had others in a former life.
+func (b *Broker) readNewConfigs(topics []string) {
+	ctx, cancel := context.WithTimeout(b.run, newConfigsTimeout)
+	defer cancel()
+	configs, err := b.zk.TopicConfigs(ctx, topics)
+	if err != nil {
+		b.log.Errorf("Cannot read the settings of %d new topics (%s, ...), the broker's defaults are in effect until they are altered or the broker is restarted: %v",
+			len(topics), topics[0], err)
+		return
+	}
+	for _, topic := range topics {
+		b.store.UpdateConfig(topic, b.settings.set(topic, configs[topic]))
+	}
 }
 
 // dirFailed is told by storage that a directory went offline. The broker lives as long as one is left.

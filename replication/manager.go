@@ -27,6 +27,8 @@ type Options struct {
 	Logs     Logs
 	// TopicConfig returns a topic's effective settings when a log of it is created.
 	TopicConfig func(topic string) storage.Config
+	// NewLogs, if set, is told the topics that are about to get logs here, before TopicConfig is asked about them.
+	NewLogs func(topics []string)
 	// MinISR returns a topic's min.insync.replicas; 1 for all when nil.
 	MinISR func(topic string) int
 	// Known says whether some broker hosts the partition, which tells "not here" from "nowhere"; nil means nothing is known.

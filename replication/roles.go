@@ -3,6 +3,7 @@ package replication
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"gregor/storage"
@@ -36,6 +37,7 @@ func (m *Manager) BecomeLeaderOrFollower(req *LeaderAndIsr) error {
 	if err := m.checkControllerEpoch(req.ControllerEpoch); err != nil {
 		return err
 	}
+	m.announceNew(req.Partitions)
 	workers := min(createWorkers, 1+len(req.Partitions)/32)
 	parts := make([]*Partition, len(req.Partitions))
 	var wg sync.WaitGroup
@@ -65,6 +67,29 @@ func (m *Manager) BecomeLeaderOrFollower(req *LeaderAndIsr) error {
 		m.opt.OnLeadershipChange(leaders, followers)
 	}
 	return nil
+}
+
+// announceNew tells which topics of the decision have partitions without a log, so that their settings are there when it is made.
+func (m *Manager) announceNew(parts []PartitionState) {
+	if m.opt.NewLogs == nil {
+		return
+	}
+	var topics []string
+	last := ""
+	for i := range parts {
+		tp := parts[i].TopicPartition
+		if tp.Topic == last && len(topics) > 0 || !contains(parts[i].Replicas, m.opt.BrokerID) {
+			continue
+		}
+		if _, ok := m.opt.Logs.Get(tp); !ok {
+			last = tp.Topic
+			topics = append(topics, last)
+		}
+	}
+	if len(topics) > 0 {
+		slices.Sort(topics)
+		m.opt.NewLogs(slices.Compact(topics))
+	}
 }
 
 // become changes one partition's role. Requests are serialised, so nobody else changes roles meanwhile.
