@@ -204,6 +204,13 @@ func (c *conn) internClientID(id []byte) *string {
 
 // handle serves a request to its end with kmsg's messages.
 func (c *conn) handle(api *API, r *Request) error {
+	if len(r.Body) > largeBody && !api.ClusterAction {
+		leave, ok := c.srv.enterLarge()
+		if !ok {
+			return errDrained
+		}
+		defer leave()
+	}
 	if err := wire.Check(r.Key, r.Version, r.Body); err != nil {
 		return err
 	}

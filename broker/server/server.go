@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,9 @@ type Server struct {
 		stopping bool
 	}
 	stop chan struct{}
+
+	large   chan struct{} // one element for each large request that is being handled
+	freeing atomic.Bool
 }
 
 type listener struct {
@@ -50,7 +54,7 @@ func New(opt Options) (*Server, error) {
 	if err := opt.setDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{opt: opt, log: opt.Log, budget: newBudget(opt.QueuedMaxBytes), stop: make(chan struct{})}
+	s := &Server{opt: opt, log: opt.Log, budget: newBudget(opt.QueuedMaxBytes), stop: make(chan struct{}), large: make(chan struct{}, maxLarge)}
 	byKey, err := rows(opt.APIs)
 	if err != nil {
 		return nil, err
@@ -281,6 +285,33 @@ func (s *Server) Close() error {
 	cancel()
 	s.Shutdown(ctx)
 	return nil
+}
+
+const (
+	// largeBody is the size of a request to be decoded by kmsg from which on it counts as large: as messages, 20 MB of tiny topics are
+	// ten times as much and more.
+	largeBody = 1 << 20
+	// maxLarge is how many of them are handled at a time. Clients do not send such; what controllers send is not counted.
+	maxLarge = 2
+)
+
+// enterLarge waits for a large request's turn; false means that the server stops. What it took is given back to the system at once
+// after it: the collector would size the heap by it for minutes.
+func (s *Server) enterLarge() (leave func(), ok bool) {
+	select {
+	case s.large <- struct{}{}:
+	case <-s.stop:
+		return nil, false
+	}
+	return func() {
+		<-s.large
+		if s.freeing.CompareAndSwap(false, true) {
+			go func() {
+				s.freeing.Store(false) // a request that ends from here on is freed by another turn
+				debug.FreeOSMemory()
+			}()
+		}
+	}, true
 }
 
 func hostOf(a net.Addr) string {
