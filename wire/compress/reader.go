@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -29,6 +30,10 @@ const (
 	maxKeptWindow = 8 << 20
 	maxWindow     = 128 << 20
 )
+
+// hugeWindow lets one reader at a time have a window that is not kept: each takes 128 MB, whatever the size of what it reads. Nobody
+// holds two readers at once.
+var hugeWindow sync.Mutex
 
 // NewReader starts decoding src, which must stay unchanged until Close.
 func NewReader(codec Codec, src []byte) (*Reader, error) {
@@ -67,7 +72,10 @@ func (r *Reader) reset(codec Codec, src []byte) (err error) {
 		return r.gzip.Reset(&r.src)
 	case Zstd:
 		var h zstd.Header
-		r.big = h.Decode(src) != nil || h.WindowSize > maxKeptWindow || h.SingleSegment && h.FrameContentSize > maxKeptWindow
+		r.big = h.Decode(src) == nil && (h.Skippable || h.WindowSize > maxKeptWindow || h.SingleSegment && h.FrameContentSize > maxKeptWindow)
+		if r.big {
+			hugeWindow.Lock()
+		}
 		r.src.Reset(src)
 		if r.zstd == nil {
 			r.zstd, err = zstd.NewReader(&r.src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
@@ -101,13 +109,17 @@ func (r *Reader) Close() {
 	r.none = nil
 	r.src.Reset(nil)
 	r.blocks.release()
-	if r.zstd != nil {
-		if r.big {
+	switch {
+	case r.big:
+		if r.zstd != nil {
 			r.zstd.Close()
 			r.zstd = nil
-		} else if r.zstd.Reset(nil) != nil {
-			r.zstd = nil
 		}
+		r.big = false
+		debug.FreeOSMemory()
+		hugeWindow.Unlock()
+	case r.zstd != nil && r.zstd.Reset(nil) != nil:
+		r.zstd = nil
 	}
 	readers[r.codec].Put(r)
 }
