@@ -50,3 +50,9 @@ bench-peer: build
 golden:
 	scripts/dev/interop-setup.sh kafka
 	$(GO) run ./integration/golden $(CASES)
+
+.PHONY: soak
+
+# Half an hour of 10,000 partitions, 1,000 connections, retention and restarts; memory, descriptors and goroutines are printed each minute.
+soak: build
+	$(GO) run ./tools/perf soak $(if $(MINUTES),-minutes $(MINUTES))

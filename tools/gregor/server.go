@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -102,6 +103,7 @@ func (p *process) main() int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}
+	go dumpGoroutines(p.stdout)
 	begun := time.Now()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -198,4 +200,22 @@ func (p *process) banner(b *broker.Broker, zk *broker.ZooKeeper) {
 	}
 	fmt.Fprintf(p.stdout, "  Data:           %s\nTry:\n  scripts/kafka-topics.sh --bootstrap-server %v --create --topic hello --partitions 3\nCtrl-C stops it.\n\n",
 		strings.Join(p.cfg.Log.Dirs, ","), addr)
+}
+
+// dumpGoroutines writes what every goroutine does on SIGQUIT and goes on, as a JVM answers `kill -3` with its threads.
+func dumpGoroutines(w io.Writer) {
+	quit := make(chan os.Signal, 1)
+	signal.Notify(quit, syscall.SIGQUIT)
+	for range quit {
+		buf := make([]byte, 1<<20)
+		for {
+			n := runtime.Stack(buf, true)
+			if n < len(buf) || n >= 64<<20 {
+				buf = buf[:n]
+				break
+			}
+			buf = make([]byte, 2*len(buf))
+		}
+		fmt.Fprintf(w, "Full goroutine dump: %d goroutines\n%s\n", runtime.NumGoroutine(), buf)
+	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/integration/peer"
 )
 
 // fetchMax is what one fetch asks for: the consumer's default of 1 MiB per partition.
@@ -140,4 +142,43 @@ func (f *fetcher) parse(b []byte, offset int64) (int64, error) {
 	}
 	f.records = f.records[:len(f.records)-len(records)]
 	return offset, nil
+}
+
+// readEnd reads a partition's last batch and returns its bytes.
+func readEnd(ctx context.Context, c *peer.Conn, topic string, partition int32) (int64, error) {
+	lo := kmsg.NewPtrListOffsetsRequest()
+	lo.Version, lo.ReplicaID = 1, -1
+	lt := kmsg.NewListOffsetsRequestTopic()
+	lt.Topic = topic
+	lp := kmsg.NewListOffsetsRequestTopicPartition()
+	lp.Partition, lp.Timestamp = partition, -1
+	lt.Partitions = append(lt.Partitions, lp)
+	lo.Topics = append(lo.Topics, lt)
+	resp, err := c.Request(ctx, lo)
+	if err != nil {
+		return 0, err
+	}
+	end := resp.(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(end.ErrorCode); err != nil {
+		return 0, fmt.Errorf("end of %s-%d: %w", topic, partition, err)
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.Version, req.ReplicaID, req.MinBytes, req.MaxBytes, req.SessionEpoch, req.MaxWaitMillis = 11, -1, 1, 1<<20, -1, 500
+	ft := kmsg.NewFetchRequestTopic()
+	ft.Topic = topic
+	fp := kmsg.NewFetchRequestTopicPartition()
+	fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes, fp.CurrentLeaderEpoch, fp.LogStartOffset = partition, end.Offset-1, 64<<10, -1, -1
+	ft.Partitions = append(ft.Partitions, fp)
+	req.Topics = append(req.Topics, ft)
+	if resp, err = c.Request(ctx, req); err != nil {
+		return 0, err
+	}
+	got := resp.(*kmsg.FetchResponse).Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
+		return 0, fmt.Errorf("fetch the last record of %s-%d: %w", topic, partition, err)
+	}
+	if len(got.RecordBatches) == 0 {
+		return 0, fmt.Errorf("fetch the last record of %s-%d: nothing came", topic, partition)
+	}
+	return int64(len(got.RecordBatches)), nil
 }

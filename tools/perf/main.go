@@ -29,6 +29,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return runPeer(ctx, args[1:], out)
 	case "produce", "fetch", "latency":
 		return runLoad(ctx, args[0], args[1:], out)
+	case "soak":
+		return runSoak(ctx, args[1:], out)
 	case "sendfile-server":
 		return sendfileServer(args[1])
 	case "produce-floor":
