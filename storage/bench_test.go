@@ -50,6 +50,12 @@ func cpu(b *testing.B) func() {
 	}
 }
 
+func cpuTime() time.Duration {
+	var r unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &r)
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
 // BenchmarkFloor is what an append cannot do without: one CRC and one write, round over so many files.
 func BenchmarkFloor(b *testing.B) {
 	for _, n := range []int{1, 64, 2048} {
@@ -278,10 +284,13 @@ func BenchmarkRestart(b *testing.B) {
 			}
 			closing = time.Since(begin)
 			b.ResetTimer()
+			var used time.Duration
 			for range b.N {
 				begin = time.Now()
+				before := cpuTime()
 				m = mustOpen(b, o)
 				open += time.Since(begin)
+				used += cpuTime() - before
 				if c.clean {
 					mustClose(b, m)
 				} else {
@@ -291,6 +300,7 @@ func BenchmarkRestart(b *testing.B) {
 			b.ReportMetric(float64(create.Microseconds())/float64(c.partitions), "us/partition-made")
 			b.ReportMetric(closing.Seconds(), "s/first-close")
 			b.ReportMetric(open.Seconds()/float64(b.N), "s/open")
+			b.ReportMetric(used.Seconds()/float64(b.N), "cpu-s/open")
 		})
 	}
 }

@@ -1,9 +1,11 @@
 package storage
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"gregor/internal/vfs"
 )
@@ -79,6 +81,11 @@ func (fc *fileCache) open(c *cachedFile, name string, flag int) (*OpenFile, erro
 		return o, nil
 	}
 	f, err := fc.fs.OpenFile(name, flag, 0o644)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		// Connections took more descriptors than expected: make do with fewer, and try once more.
+		fc.shrink()
+		f, err = fc.fs.OpenFile(name, flag, 0o644)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +129,19 @@ func (fc *fileCache) evictLocked() *OpenFile {
 		return o
 	}
 	return nil
+}
+
+// shrink closes a quarter of the files, at least one.
+func (fc *fileCache) shrink() {
+	for range fc.count()/4 + 1 {
+		fc.mu.Lock()
+		o := fc.evictLocked()
+		fc.mu.Unlock()
+		if o == nil {
+			return
+		}
+		o.Release()
+	}
 }
 
 func (fc *fileCache) removeLocked(o *OpenFile) {

@@ -70,6 +70,9 @@ func (m *Manager) loadLog(d *logDir, tp TopicPartition, name string, cfg *Config
 	}
 	l.hw.Store(max(min(cp.hw, l.leo.Load()), l.start.Load()))
 	l.updateUnstableLocked()
+	for _, s := range l.segments() {
+		s.dropFiles() // nobody reads or writes the log yet
+	}
 	return l, nil
 }
 
@@ -367,6 +370,9 @@ func (r *recoverer) makeMissing(segs []*segment) error {
 	return nil
 }
 
+// emptySnapshotSize is the size of a producer snapshot without producers.
+var emptySnapshotSize = int64(len(producerstate.EncodeSnapshot(nil, nil)))
+
 // openProducers loads the producer state of a log that needs no recovery.
 func (r *recoverer) openProducers(leo int64) error {
 	l := r.l
@@ -375,6 +381,17 @@ func (r *recoverer) openProducers(leo int64) error {
 		// for it would be in vain.
 		l.producers.SetMapEnd(leo)
 		return nil
+	}
+	if r.files.newestSnapshot == leo {
+		// Nearly always: nobody produces with an id, and the newest snapshot, written when the log was closed, says so by its size.
+		st, err := l.m.fs.Stat(l.path() + "/" + producerstate.SnapshotName(leo))
+		if err != nil {
+			return err
+		}
+		if st.Size() == emptySnapshotSize {
+			l.producers.SetMapEnd(leo)
+			return nil
+		}
 	}
 	if err := l.reloadProducersLocked(leo, false); err != nil {
 		return err
@@ -462,7 +479,6 @@ func (r *recoverer) recover(recovery int64) error {
 	} else {
 		l.producers.SetMapEnd(leo)
 	}
-	l.dropStale()
 	return l.backfillProducers(l.leo.Load())
 }
 
@@ -474,13 +490,6 @@ func (r *recoverer) lost(s, next *segment, recovery int64) bool {
 		return false
 	}
 	return s.size.Load() == 0 || next.size.Load() == 0 || recovery > 0 && !r.l.cfg.Load().Compact
-}
-
-// dropStale closes what recovery opened: nobody reads or writes the log yet.
-func (l *Log) dropStale() {
-	for _, s := range l.segments() {
-		s.dropFiles()
-	}
 }
 
 // finishRecovered writes the indexes of a recovered segment that will take no appends.

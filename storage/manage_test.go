@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -303,6 +304,12 @@ func dirNames(t *testing.T, fs vfs.FS, dir string) []string {
 }
 
 func TestARecreatedPartitionDoesNotInheritCheckpoints(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprint("restart ", restart), func(t *testing.T) { testRecreate(t, restart) })
+	}
+}
+
+func testRecreate(t *testing.T, restart bool) {
 	o := testOptions(vfs.OS, t.TempDir())
 	m := mustOpen(t, o)
 	l := mustCreate(t, m, "t", 0)
@@ -315,11 +322,18 @@ func TestARecreatedPartitionDoesNotInheritCheckpoints(t *testing.T) {
 	if err := m.Delete(l.tp); err != nil {
 		t.Fatal(err)
 	}
+	if restart {
+		kill(m)
+		m = mustOpen(t, o)
+	}
 	l = mustCreate(t, m, "t", 0)
 	fill(t, l, 5, testTime)
 	kill(m)
 	m = mustOpen(t, o)
 	defer kill(m)
+	if n := m.OpenFiles(); n != 0 {
+		t.Errorf("%d files are open although nobody reads or writes", n)
+	}
 	l, _ = m.Get(TopicPartition{"t", 0})
 	wantOffsets(t, readAll(t, l, 0, 5), 0, 5)
 }
@@ -575,5 +589,34 @@ func TestClosingManyLogsTogether(t *testing.T) {
 		if exists(t, dir, tp.String(), "leader-epoch-checkpoint.tmp") {
 			t.Errorf("%v: a temporary file is left", tp)
 		}
+	}
+}
+
+// TestRunningOutOfDescriptorsIsNotTheDisksFault refuses every second file that is opened.
+func TestRunningOutOfDescriptorsIsNotTheDisksFault(t *testing.T) {
+	var refuse atomic.Bool
+	var n atomic.Int64
+	fs := vfs.NewFault(vfs.OS, func(op vfs.Op, name string) error {
+		if op == vfs.OpOpen && refuse.Load() && n.Add(1)%2 == 1 {
+			return &os.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+		}
+		return nil
+	})
+	o := testOptions(fs, t.TempDir())
+	o.MaxOpenFiles = 8
+	m := mustOpen(t, o)
+	defer kill(m)
+	var logs []*Log
+	for p := range int32(20) {
+		logs = append(logs, mustCreate(t, m, "t", p))
+		mustAppend(t, logs[p], batchOf(1, 10, testTime))
+	}
+	refuse.Store(true)
+	for _, l := range logs {
+		mustAppend(t, l, batchOf(1, 10, testTime))
+		wantOffsets(t, readAll(t, l, 0, 2), 0, 2)
+	}
+	if !m.Dirs()[0].Online {
+		t.Fatal("the directory is offline")
 	}
 }

@@ -232,12 +232,27 @@ func (m *Manager) loadDir(ctx context.Context, d *logDir, done, total *atomic.In
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	m.noteStale(d, points)
 	if d.online() {
 		if err := m.makeCleanerCheckpoint(d); err != nil {
 			d.fail("creating "+checkpoint.CleanerFile, err)
 		}
 	}
 	return ctx.Err()
+}
+
+// noteStale remembers the partitions that only the checkpoints still know: they were deleted before the checkpoints were written again.
+func (m *Manager) noteStale(d *logDir, points map[TopicPartition]onDisk) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for tp := range points {
+		if l := m.logs[tp]; l == nil || l.dir != d {
+			if d.removed == nil {
+				d.removed = make(map[TopicPartition]struct{})
+			}
+			d.removed[tp] = struct{}{}
+		}
+	}
 }
 
 // partitionDirs lists the subdirectories.

@@ -195,15 +195,17 @@ func (s *segment) dropFiles() {
 
 // loadIndexes finds out how many entries the index files hold. It may run concurrently with itself.
 func (s *segment) loadIndexes() error {
-	if s.oidx.entries.Load() == entriesUnknown {
-		if err := loadEntries(&s.oidx, offsetIndex, s.size.Load(), s.openOffsetIndex); err != nil {
-			return err
-		}
+	if err := s.loadOffsetIndex(); err != nil || s.tidx.entries.Load() != entriesUnknown {
+		return err
 	}
-	if s.tidx.entries.Load() == entriesUnknown {
-		return loadEntries(&s.tidx, timeIndex, s.size.Load(), s.openTimeIndex)
+	return loadEntries(&s.tidx, timeIndex, s.size.Load(), s.openTimeIndex)
+}
+
+func (s *segment) loadOffsetIndex() error {
+	if s.oidx.entries.Load() != entriesUnknown {
+		return nil
 	}
-	return nil
+	return loadEntries(&s.oidx, offsetIndex, s.size.Load(), s.openOffsetIndex)
 }
 
 func loadEntries(ix *index, kind indexKind, size int32, open func() (*OpenFile, error)) error {
@@ -498,7 +500,7 @@ func (s *segment) find(offset int64, limit int32) (pos, size int32, ok bool, err
 // rebuilt in the background.
 func (s *segment) indexed(offset int64) (int32, error) {
 	if s.oidx.tail.Load() == nil && s.oidx.entries.Load() == entriesUnknown {
-		if err := s.loadIndexes(); err != nil {
+		if err := s.loadOffsetIndex(); err != nil {
 			return 0, s.mend(err)
 		}
 	}
@@ -679,7 +681,7 @@ func (s *segment) nextOffset() (int64, error) {
 	if size == 0 {
 		return s.base, nil
 	}
-	if err := s.loadIndexes(); err != nil {
+	if err := s.loadOffsetIndex(); err != nil {
 		return 0, err
 	}
 	e, err := s.oidx.last(offsetIndex, s.openOffsetIndex)
