@@ -168,7 +168,7 @@ func (b *Broker) listen(context.Context) error {
 		APIs: b.requestTable(), Listen: b.opt.Listen, Log: logging.Named(b.log, "kafka.network.Processor"),
 		MaxRequestBytes: int(sc.RequestMaxBytes), QueuedMaxRequests: sc.QueuedMaxRequests, QueuedMaxBytes: sc.QueuedMaxRequestBytes,
 		MaxConnections: sc.MaxConnections, MaxConnectionsPerIP: sc.MaxConnectionsPerIP, MaxConnectionsPerIPOverrides: sc.MaxConnectionsPerHost,
-		IdleTimeout: sc.MaxIdle,
+		ConnectionRate: sc.ConnectionRate, IdleTimeout: sc.MaxIdle,
 	}
 	// Kafka's default of 100 KB would switch the kernel's own tuning off: only a size that somebody asked for is set.
 	if b.cfg.IsSet("socket.send.buffer.bytes") {
@@ -181,6 +181,7 @@ func (b *Broker) listen(context.Context) error {
 		opt.Listeners = append(opt.Listeners, server.ListenerConfig{
 			Name: l.Name, Addr: l.Address(), ControlPlane: l.Name == b.cfg.ControlPlaneListener,
 			InterBroker: l.Name == b.cfg.InterBrokerListener, MaxConnections: sc.ListenerMaxConnections[l.Name],
+			ConnectionRate: sc.ListenerConnectionRate[l.Name],
 		})
 	}
 	srv, err := server.New(opt)

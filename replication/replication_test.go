@@ -43,6 +43,18 @@ func (m *Manager) decide(t *testing.T, st State) *Partition {
 	return p
 }
 
+// Whoever makes a topic tells nobody of its settings: they must be known before its first log is created, and only then.
+func TestNewTopicsAreAnnounced(t *testing.T) {
+	m := newManager(t)
+	var announced []string
+	m.opt.NewLogs = func(topics []string) { announced = append(announced, topics...) }
+	m.decide(t, State{Leader: self, ISR: []int32{self}, Replicas: []int32{self}})
+	m.decide(t, State{Leader: self, LeaderEpoch: 1, ISR: []int32{self}, Replicas: []int32{self}})
+	if len(announced) != 1 || announced[0] != "t" {
+		t.Errorf("announced %v, want t once", announced)
+	}
+}
+
 func one(t *testing.T) []byte {
 	t.Helper()
 	b := record.NewBuilder()

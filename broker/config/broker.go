@@ -62,6 +62,9 @@ type Socket struct {
 	MaxConnections            int
 	// ListenerMaxConnections holds the limits given for one listener, by its name.
 	ListenerMaxConnections map[string]int
+	// ConnectionRate is how many connections a second are accepted, ListenerConnectionRate that of one listener, by its name.
+	ConnectionRate         int
+	ListenerConnectionRate map[string]int
 	MaxConnectionsPerIP    int
 	// MaxConnectionsPerHost holds exceptions to MaxConnectionsPerIP, by host name or address.
 	MaxConnectionsPerHost map[string]int
@@ -394,12 +397,17 @@ func (b *Broker) fillSocket() error {
 		MaxIdle:                b.ms("connections.max.idle.ms"),
 		QueuedMaxRequests:      b.int("queued.max.requests"),
 		QueuedMaxRequestBytes:  b.long("queued.max.request.bytes"),
+		ConnectionRate:         b.int("max.connection.creation.rate"),
+		ListenerConnectionRate: make(map[string]int),
 		ListenerMaxConnections: make(map[string]int),
 		MaxConnectionsPerHost:  make(map[string]int),
 	}
 	for name := range b.values {
-		if base, listener, ok := listenerKey(name); ok && base == "max.connections" {
+		switch base, listener, _ := listenerKey(name); base {
+		case "max.connections":
 			b.Socket.ListenerMaxConnections[strings.ToUpper(listener)] = b.int(name)
+		case "max.connection.creation.rate":
+			b.Socket.ListenerConnectionRate[strings.ToUpper(listener)] = b.int(name)
 		}
 	}
 	const key = "max.connections.per.ip.overrides"

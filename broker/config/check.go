@@ -155,7 +155,6 @@ func (b *Broker) refuseProtection() error {
 		"client.quota.callback.class":    "Gregor has no quotas yet and would let every client through unthrottled; remove the key",
 		"quota.consumer.default":         "Gregor has no quotas yet and would let every client through unthrottled; remove the key",
 		"quota.producer.default":         "Gregor has no quotas yet and would let every client through unthrottled; remove the key",
-		"max.connection.creation.rate":   "Gregor does not limit the rate of new connections yet; remove the key",
 		"principal.builder.class":        "Gregor cannot run Java classes; remove the key to use the default principals",
 		"security.providers":             "Gregor cannot run Java classes; remove the key",
 		"delegation.token.master.key":    "Gregor has no delegation tokens yet; remove the key",

@@ -74,8 +74,7 @@ func TestProtectionThatDoesNotExistYetStopsTheStart(t *testing.T) {
 	for _, set := range []string{
 		"authorizer.class.name=kafka.security.authorizer.AclAuthorizer", "create.topic.policy.class.name=a.B", "alter.config.policy.class.name=a.B",
 		"client.quota.callback.class=a.B", "quota.producer.default=1000", "quota.consumer.default=1000", "principal.builder.class=a.B",
-		"listeners=SSL://:9093", "zookeeper.ssl.client.enable=true", "delegation.token.master.key=s3cret", "max.connection.creation.rate=5",
-		"listener.name.plaintext.max.connection.creation.rate=5", "security.providers=a.B",
+		"listeners=SSL://:9093", "zookeeper.ssl.client.enable=true", "delegation.token.master.key=s3cret", "security.providers=a.B",
 	} {
 		kv := []string{set}
 		if strings.HasPrefix(set, "listeners=") {

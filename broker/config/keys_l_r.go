@@ -85,7 +85,7 @@ var keysLToR = []Key{
 		"Largest size of a segment file."},
 	{"log.segment.delete.delay.ms", Long, "60000", atLeast(0), High, ClusterWide, Used,
 		"How long a deleted segment's files stay on disk."},
-	{"max.connection.creation.rate", Int, "2147483647", atLeast(0), Medium, ClusterWide, Protects,
+	{"max.connection.creation.rate", Int, "2147483647", atLeast(0), Medium, ClusterWide, Used,
 		"Most connections per second that the broker accepts; may be set for one listener with its prefix."},
 	{"max.connections", Int, "2147483647", atLeast(0), Medium, ClusterWide, Used,
 		"Most connections at a time; may be set for one listener with its prefix."},

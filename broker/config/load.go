@@ -50,6 +50,7 @@ func Load(path string, overrides, environ []string) (*Broker, []Warning, error) 
 		}
 		props[k] = v
 	}
+	given := maps.Clone(props)
 	if path == "" {
 		layUnder(props)
 	}
@@ -57,7 +58,12 @@ func Load(path string, overrides, environ []string) (*Broker, []Warning, error) 
 	if err != nil {
 		return nil, warnings, err
 	}
-	return b, append(warnings, b.warnings()...), nil
+	for _, w := range b.warnings() {
+		if _, ok := given[w.Key]; ok { // what a bare start sets is nobody's mistake
+			warnings = append(warnings, w)
+		}
+	}
+	return b, warnings, nil
 }
 
 // Default is the configuration of a bare start: one broker on this machine, with a ZooKeeper of its own.

@@ -32,6 +32,8 @@ type Options struct {
 	MaxConnectionsPerIP int
 	// MaxConnectionsPerIPOverrides is max.connections.per.ip.overrides by IP address.
 	MaxConnectionsPerIPOverrides map[string]int
+	// ConnectionRate is max.connection.creation.rate: how many connections a second are accepted (0: unlimited).
+	ConnectionRate int
 	// IdleTimeout is connections.max.idle.ms (10 minutes); negative means never.
 	IdleTimeout time.Duration
 	// SendBuffer and ReceiveBuffer are socket.send.buffer.bytes and socket.receive.buffer.bytes; 0 or less leaves the system's own
@@ -55,6 +57,8 @@ type ListenerConfig struct {
 	InterBroker bool
 	// MaxConnections is listener.name.NAME.max.connections (0: unlimited).
 	MaxConnections int
+	// ConnectionRate is listener.name.NAME.max.connection.creation.rate (0: unlimited).
+	ConnectionRate int
 }
 
 func (o *Options) setDefaults() error {

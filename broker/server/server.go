@@ -37,6 +37,7 @@ type Server struct {
 		serving  bool
 		stopping bool
 	}
+	rate *rateLimit
 	stop chan struct{}
 
 	large   chan struct{} // one element for each large request that is being handled
@@ -46,6 +47,7 @@ type Server struct {
 type listener struct {
 	ListenerConfig
 	ln    net.Listener
+	rate  *rateLimit
 	conns int // guarded by Server.mu
 }
 
@@ -54,7 +56,7 @@ func New(opt Options) (*Server, error) {
 	if err := opt.setDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{opt: opt, log: opt.Log, budget: newBudget(opt.QueuedMaxBytes), stop: make(chan struct{}), large: make(chan struct{}, maxLarge)}
+	s := &Server{opt: opt, log: opt.Log, budget: newBudget(opt.QueuedMaxBytes), rate: newRateLimit(opt.ConnectionRate), stop: make(chan struct{}), large: make(chan struct{}, maxLarge)}
 	byKey, err := rows(opt.APIs)
 	if err != nil {
 		return nil, err
@@ -80,7 +82,7 @@ func (s *Server) Listen() error {
 			s.closeListeners()
 			return fmt.Errorf("listener %s: cannot listen on %s: %w", lc.Name, lc.Addr, err)
 		}
-		s.listeners = append(s.listeners, &listener{ListenerConfig: lc, ln: ln})
+		s.listeners = append(s.listeners, &listener{ListenerConfig: lc, ln: ln, rate: newRateLimit(lc.ConnectionRate)})
 	}
 	return nil
 }
@@ -142,6 +144,10 @@ func (s *Server) accept(l *listener) {
 			continue
 		}
 		pause = 0
+		if !s.pace(l) {
+			nc.Close()
+			return
+		}
 		s.admit(l, nc)
 	}
 }
