@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -13,6 +15,9 @@ import (
 	"gregor/internal/topicrules"
 	"gregor/zkmeta"
 )
+
+// createTopicsAtOnce is how many topics of a request are on their way to ZooKeeper at a time.
+const createTopicsAtOnce = 64
 
 func (a *Admin) createTopics(ctx context.Context, _ *server.Request, req *kmsg.CreateTopicsRequest) kmsg.Response {
 	resp := kmsg.NewPtrCreateTopicsResponse()
@@ -24,23 +29,27 @@ func (a *Admin) createTopics(ctx context.Context, _ *server.Request, req *kmsg.C
 		resp.Topics[i] = t
 		count[t.Topic]++
 	}
+	var todo []int // indexes of what may be created
 	controller := a.IsController()
 	created := make(map[int]int) // index in the request -> number of partitions
 	for i := range req.Topics {
-		t, out := &req.Topics[i], &resp.Topics[i]
+		out := &resp.Topics[i]
 		var f *fault
 		switch {
 		case !controller:
 			f = failure(kerr.NotController, "")
-		case count[t.Topic] > 1:
+		case count[out.Topic] > 1:
 			f = failure(kerr.InvalidRequest, "Found multiple entries for this topic.")
 		default:
-			var n int
-			if n, f = a.createTopic(ctx, t, req.ValidateOnly, out); f == nil && !req.ValidateOnly {
-				created[i] = n
-			}
+			todo = append(todo, i)
+			continue
 		}
 		out.ErrorCode, out.ErrorMessage = f.get()
+	}
+	for i, n := range a.createEach(ctx, req, resp, todo) {
+		if resp.Topics[i].ErrorCode == 0 && !req.ValidateOnly {
+			created[i] = n
+		}
 	}
 	if len(created) == 0 {
 		return resp
@@ -66,6 +75,43 @@ func (a *Admin) createTopics(ctx context.Context, _ *server.Request, req *kmsg.C
 		}
 	}
 	return resp
+}
+
+// createEach makes the topics of the request with these indexes, side by side, so that the writes share ZooKeeper's round trips and its
+// syncs. Names that may collide with one another go in order. It returns the number of partitions of each.
+func (a *Admin) createEach(ctx context.Context, req *kmsg.CreateTopicsRequest, resp *kmsg.CreateTopicsResponse, todo []int) map[int]int {
+	partitions := make([]int, len(req.Topics))
+	one := func(i int) {
+		var f *fault
+		partitions[i], f = a.createTopic(ctx, &req.Topics[i], req.ValidateOnly, &resp.Topics[i])
+		resp.Topics[i].ErrorCode, resp.Topics[i].ErrorMessage = f.get()
+	}
+	var alone, together []int
+	for _, i := range todo {
+		if topicrules.MayCollide(req.Topics[i].Topic) {
+			alone = append(alone, i)
+		} else {
+			together = append(together, i)
+		}
+	}
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range min(createTopicsAtOnce, len(together)) {
+		wg.Go(func() {
+			for n := int(next.Add(1)) - 1; n < len(together); n = int(next.Add(1)) - 1 {
+				one(together[n])
+			}
+		})
+	}
+	for _, i := range alone {
+		one(i)
+	}
+	wg.Wait()
+	out := make(map[int]int, len(todo))
+	for _, i := range todo {
+		out[i] = partitions[i]
+	}
+	return out
 }
 
 // createTopic validates one topic and, unless that is all, writes it to ZooKeeper. It returns the number of its partitions.
