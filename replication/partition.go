@@ -209,11 +209,11 @@ func (p *Partition) FollowerFetched(replica int32, offset, logStart int64, now t
 	}
 }
 
-// IsReplica says whether a broker is one of the partition's replicas.
-func (p *Partition) IsReplica(id int32) bool {
+// IsFollower says whether another broker has a replica of the partition.
+func (p *Partition) IsFollower(id int32) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return slices.Contains(p.mu.Replicas, id)
+	return id != p.m.opt.BrokerID && slices.Contains(p.mu.Replicas, id)
 }
 
 // become takes over a decision of the controller, with mu held. It returns false when the broker led before and leads still.

@@ -182,6 +182,8 @@ func (p *Partition) OffsetByTimestamp(ts int64, iso Isolation, client bool, curr
 		epoch := NoEpoch
 		if e, ok := log.EarliestEpoch(); ok {
 			epoch = e
+		} else if p.mu.leading && log.LogEndOffset() == log.LogStartOffset() {
+			epoch = p.mu.LeaderEpoch // what the first record will have; Kafka notes a leader's epoch before there is one
 		}
 		return storage.TimestampOffset{Timestamp: -1, Offset: log.LogStartOffset(), LeaderEpoch: epoch}, true, nil
 	}

@@ -120,6 +120,16 @@ func (r *Reader) ArrayLen(compact bool, minSize int) int {
 	return n
 }
 
+// RequiredArrayLen is ArrayLen of an array that must not be null.
+func (r *Reader) RequiredArrayLen(compact bool, minSize int) int {
+	n := r.ArrayLen(compact, minSize)
+	if n < 0 {
+		r.fail("null array")
+		return 0
+	}
+	return n
+}
+
 // Tags skips tagged fields.
 func (r *Reader) Tags() {
 	for n := r.Uvarint(); n > 0 && r.err == nil; n-- {

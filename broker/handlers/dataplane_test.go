@@ -238,9 +238,18 @@ func TestProduceAnswersEveryVersion(t *testing.T) {
 	}
 }
 
+func transactionalBatch() []byte {
+	b := record.NewBuilder()
+	b.ProducerID, b.ProducerEpoch, b.BaseSequence, b.Transactional = 7, 0, 0, true
+	b.Append(1, nil, []byte("x"))
+	out, _ := b.Build()
+	return out
+}
+
 func TestProduceErrors(t *testing.T) {
 	pl := newPlane(t)
 	pl.lead("t", 1, 0)
+	pl.lead("__consumer_offsets", 1, 0)
 	badCRC := batch("x")
 	badCRC[record.HeaderSize]++
 	old := batch("x")
@@ -254,7 +263,10 @@ func TestProduceErrors(t *testing.T) {
 		"unknown topic":    {produceRequest(8, 1, "nope", 0, batch("x")), 3},
 		"not here":         {produceRequest(8, 1, "elsewhere", 0, batch("x")), 6},
 		"acks":             {produceRequest(8, 2, "t", 0, batch("x")), 21},
+		"acks, unknown":    {produceRequest(8, 2, "nope", 0, batch("x")), 3},
 		"internal topic":   {produceRequest(8, 1, "__consumer_offsets", 0, batch("x")), 17},
+		"internal, absent": {produceRequest(8, 1, "__transaction_state", 0, batch("x")), 3},
+		"transactional":    {produceRequest(8, 1, "t", 0, transactionalBatch()), 53},
 		"crc":              {produceRequest(8, 1, "t", 0, badCRC), 2},
 		"old format in v3": {produceRequest(3, 1, "t", 0, old), 87},
 		"base offset":      {produceRequest(8, 1, "t", 0, gap), 87},

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -58,11 +59,11 @@ func (h *DeleteRecords) handle(ctx context.Context, r *server.Request, msg kmsg.
 
 // one deletes in one partition and returns what is to be waited for, if anything.
 func (h *DeleteRecords) one(topic string, offset int64, rp *kmsg.DeleteRecordsResponseTopicPartition) *deletion {
-	if isInternal(topic) {
+	p, err := h.Replicas.Lookup(topic, rp.Partition)
+	if isInternal(topic) && !errors.Is(err, replication.ErrUnknownPartition) {
 		rp.ErrorCode = kerr.InvalidTopicException.Code
 		return nil
 	}
-	p, err := h.Replicas.Lookup(topic, rp.Partition)
 	var low, target int64
 	if err == nil {
 		low, target, err = p.DeleteRecords(offset)

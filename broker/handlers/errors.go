@@ -99,14 +99,14 @@ func recordCode(err error) *kerr.Error {
 	return nil
 }
 
-// recordErrors are the records that a batch was refused for, and the message for all.
+// recordErrors are the records that a batch was refused for, and the message for all; Kafka sends a message only with records.
 func recordErrors(err error) ([]record.RecordError, string) {
 	var inv *record.InvalidRecordError
 	var ts *record.InvalidTimestampError
 	switch {
-	case errors.As(err, &inv):
+	case errors.As(err, &inv) && len(inv.Records) > 0:
 		return inv.Records, inv.Message
-	case errors.As(err, &ts):
+	case errors.As(err, &ts) && len(ts.Records) > 0:
 		return ts.Records, ts.Message
 	}
 	return nil, ""

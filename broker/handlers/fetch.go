@@ -132,9 +132,9 @@ func (op *fetchOp) decode() error {
 	if op.replica >= 0 {
 		op.iso = replication.ReadLogEnd
 	}
-	for n := b.ArrayLen(flex, 6); n > 0 && b.Err() == nil; n-- {
+	for n := b.RequiredArrayLen(flex, 6); n > 0 && b.Err() == nil; n-- {
 		topic := b.String(flex)
-		for m := b.ArrayLen(flex, 16); m > 0 && b.Err() == nil; m-- {
+		for m := b.RequiredArrayLen(flex, 16); m > 0 && b.Err() == nil; m-- {
 			op.parts = append(op.parts, fetchPart{topic: topic})
 			op.parts[len(op.parts)-1].decode(&b, v)
 		}
@@ -143,9 +143,9 @@ func (op *fetchOp) decode() error {
 		}
 	}
 	if v >= 7 {
-		for n := b.ArrayLen(flex, 3); n > 0 && b.Err() == nil; n-- {
+		for n := b.RequiredArrayLen(flex, 3); n > 0 && b.Err() == nil; n-- {
 			topic := b.String(flex)
-			for m := b.ArrayLen(flex, 4); m > 0 && b.Err() == nil; m-- {
+			for m := b.RequiredArrayLen(flex, 4); m > 0 && b.Err() == nil; m-- {
 				op.forgotten = append(op.forgotten, forgottenPart{topic, b.Int32()})
 			}
 			if flex {
@@ -166,11 +166,11 @@ func (f *fetchPart) decode(b *wire.Reader, v int16) {
 	f.epoch, f.lastEpoch, f.logStart = replication.NoEpoch, replication.NoEpoch, -1
 	f.partition = b.Int32()
 	if v >= 9 {
-		f.epoch = b.Int32()
+		f.epoch = max(b.Int32(), replication.NoEpoch) // any negative one is none
 	}
 	f.offset = b.Int64()
 	if v >= 12 {
-		f.lastEpoch = b.Int32()
+		f.lastEpoch = max(b.Int32(), replication.NoEpoch)
 	}
 	if v >= 5 {
 		f.logStart = b.Int64()
@@ -347,12 +347,6 @@ func (op *fetchOp) read(f *fetchPart, limit int, minOne bool) {
 	v := op.r.Version
 	op.q = replication.ReadRequest{Offset: f.offset, LeaderEpoch: f.epoch, LastFetchedEpoch: f.lastEpoch,
 		MaxBytes: min(int(f.maxBytes), limit), MinOne: minOne, Isolation: op.iso, LeaderOnly: op.replica >= 0 || v < 11}
-	if op.replica >= 0 {
-		if !f.p.IsReplica(op.replica) {
-			f.code = kerr.NotLeaderForPartition.Code
-			return
-		}
-	}
 	err := f.p.Read(&op.q, &f.res)
 	if err != nil {
 		f.res = replication.ReadResult{}
@@ -363,6 +357,11 @@ func (op *fetchOp) read(f *fetchPart, limit int, minOne bool) {
 		if f.code == kerr.UnknownServerError.Code {
 			op.h.Log.Errorf("Reading %s-%d at offset %d failed: %v", f.topic, f.partition, f.offset, err)
 		}
+		return
+	}
+	if op.replica >= 0 && !f.p.IsFollower(op.replica) {
+		// As Kafka does it: whoever is not a replica elsewhere learns where the log ends, and gets nothing.
+		f.release()
 		return
 	}
 	if op.replica >= 0 && !f.res.Diverging {

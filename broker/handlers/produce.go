@@ -39,8 +39,10 @@ type produceOp struct {
 	r       *server.Request
 	acks    int16
 	timeout time.Duration
-	topics  []produceTopic
-	parts   []producePart
+	// transactional: the request names a transactional id; unauthorized: it does not, but a batch of it is transactional.
+	transactional, unauthorized bool
+	topics                      []produceTopic
+	parts                       []producePart
 
 	// An acks=all request that waits: how many partitions it still waits for, and whether it has been answered.
 	mu      sync.Mutex
@@ -74,8 +76,8 @@ func (h *Produce) start(_ context.Context, r *server.Request) error {
 		op.free()
 		return err
 	}
-	if op.acks < -1 || op.acks > 1 {
-		op.failAll(kerr.InvalidRequiredAcks.Code)
+	if op.unauthorized {
+		op.failAll(kerr.TransactionalIDAuthorizationFailed.Code)
 	} else if err := op.append(); err != nil {
 		op.free()
 		return err
@@ -90,25 +92,28 @@ func (h *Produce) start(_ context.Context, r *server.Request) error {
 func (op *produceOp) decode() error {
 	b := wire.NewReader(op.r.Body)
 	if op.r.Version >= 3 {
-		b.NullableString(false) // transactional id: what it must be is checked with the transaction coordinator
+		op.transactional = b.NullableString(false) != nil // whose it is, is checked with the transaction coordinator
 	}
 	op.acks = b.Int16()
 	op.timeout = time.Duration(b.Int32()) * time.Millisecond
-	for n := b.ArrayLen(false, 6); n > 0 && b.Err() == nil; n-- {
+	for n := b.RequiredArrayLen(false, 6); n > 0 && b.Err() == nil; n-- {
 		t := produceTopic{name: b.String(false), from: len(op.parts)}
-		for m := b.ArrayLen(false, 8); m > 0 && b.Err() == nil; m-- {
+		for m := b.RequiredArrayLen(false, 8); m > 0 && b.Err() == nil; m-- {
 			part := producePart{partition: b.Int32(), records: b.Bytes(false)}
 			// Apache Kafka fails on these while it parses the request, before it appends anything.
 			if b.Err() == nil {
-				if _, err := record.InspectProduce(part.records); err != nil {
+				seen, err := record.InspectProduce(part.records)
+				if err != nil {
 					return fmt.Errorf("records for %s-%d: %w", t.name, part.partition, err)
 				}
+				op.unauthorized = op.unauthorized || seen.Transactional && !op.transactional
 			}
 			part.info.FirstOffset, part.info.LogAppendTime, part.info.LogStartOffset = -1, -1, -1
 			op.parts = append(op.parts, part)
 		}
-		t.to = len(op.parts)
-		op.topics = append(op.topics, t)
+		if t.to = len(op.parts); t.to > t.from { // a topic without partitions is left out of the answer
+			op.topics = append(op.topics, t)
+		}
 	}
 	return b.Err()
 }
@@ -126,11 +131,7 @@ func (op *produceOp) append() error {
 		internal := isInternal(t.name) && (op.r.ClientID == nil || *op.r.ClientID != adminClientID)
 		for i := t.from; i < t.to; i++ {
 			part := &op.parts[i]
-			if internal {
-				part.code = kerr.InvalidTopicException.Code
-				continue
-			}
-			err := op.appendOne(t.name, part, now)
+			err := op.appendOne(t.name, part, internal, now)
 			if err == nil {
 				continue
 			}
@@ -146,7 +147,8 @@ func (op *produceOp) append() error {
 	return nil
 }
 
-func (op *produceOp) appendOne(topic string, part *producePart, now time.Time) error {
+// appendOne checks in Kafka's order: the partition's existence, the records' version, the request's acks, the topic's kind.
+func (op *produceOp) appendOne(topic string, part *producePart, internal bool, now time.Time) error {
 	p, err := op.h.Replicas.Lookup(topic, part.partition)
 	if errors.Is(err, replication.ErrUnknownPartition) {
 		return err
@@ -154,7 +156,12 @@ func (op *produceOp) appendOne(topic string, part *producePart, now time.Time) e
 	if e := record.CheckProduceVersion(op.r.Version, part.records); e != nil {
 		return e
 	}
-	if err != nil {
+	switch {
+	case op.acks < -1 || op.acks > 1:
+		return kerr.InvalidRequiredAcks
+	case internal:
+		return kerr.InvalidTopicException
+	case err != nil:
 		return err
 	}
 	part.p = p
@@ -344,6 +351,7 @@ func (op *produceOp) free() {
 	clear(op.topics)
 	clear(op.cancels)
 	op.h, op.r, op.timer = nil, nil, nil
+	op.transactional, op.unauthorized = false, false
 	op.parts, op.topics, op.cancels = op.parts[:0], op.topics[:0], op.cancels[:0]
 	producePool.Put(op)
 }

@@ -100,8 +100,8 @@ func (c *conn) serve() {
 	c.mu.Lock()
 	c.mu.readerDone = true
 	c.mu.readerWrites = false
-	if !quiet {
-		c.die()
+	if lost {
+		c.die() // otherwise what was asked before is answered first, as Kafka does, which reads no further until then
 	}
 	write := c.claimWriter()
 	c.mu.Unlock()
@@ -166,13 +166,17 @@ func (c *conn) start(principal string, frame []byte, owner *buffer) error {
 		return net.ErrClosed
 	}
 	if api.Start != nil {
-		if err := api.Start(c.srv.ctx, r); err != nil {
-			return fmt.Errorf("%s request version %d: %w", wire.APIName(h.Key), h.Version, err)
+		if err = api.Start(c.srv.ctx, r); err != nil {
+			err = fmt.Errorf("%s request version %d: %w", wire.APIName(h.Key), h.Version, err)
 		}
-		return nil
+	} else {
+		c.flush()
+		err = c.handle(api, r)
 	}
-	c.flush()
-	return c.handle(api, r)
+	if err != nil {
+		r.complete(nil) // it gets no answer, and what was asked before it does
+	}
+	return err
 }
 
 // row finds the table's row for a header; Apache Kafka closes on types and versions it does not serve.

@@ -204,6 +204,27 @@ func TestHalfClosedConnectionGetsItsAnswers(t *testing.T) {
 	}
 }
 
+func TestAnswersLeaveBeforeAMalformedRequestClosesTheConnection(t *testing.T) {
+	got := make(chan *Request, 1)
+	h := start(t, Options{}, produceAPI(func(r *Request) error {
+		if len(r.Body) == 0 {
+			return errors.New("nothing")
+		}
+		got <- r
+		return nil
+	}))
+	c := h.dial(t)
+	c.Write(append(frame(0, 3, 7, []byte("x")), frame(0, 3, 8, nil)...))
+	r := <-got
+	r.Complete(r.NewResponse())
+	if corr, _ := readResponse(t, c); corr != 7 {
+		t.Fatal(corr)
+	}
+	if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatal(err)
+	}
+}
+
 // osFile counts its references.
 type osFile struct {
 	*os.File

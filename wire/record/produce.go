@@ -55,6 +55,9 @@ func CheckProduceVersion(version int16, records []byte) error {
 	if raw[posMagic] != 2 {
 		return &InvalidRecordError{Message: fmt.Sprintf("Produce requests with version %d are only allowed to contain record batches with magic version 2", version)}
 	}
+	if version < 7 && len(raw) > posAttributes+1 && !Batch(raw).Codec().Valid() {
+		return &UndecodableError{Reason: fmt.Sprintf("unknown compression type id %d", Batch(raw).Codec())}
+	}
 	if version < 7 && len(raw) > posAttributes+1 && Batch(raw).Codec() == compress.Zstd {
 		return &UnsupportedCompressionError{fmt.Sprintf("Produce requests with version %d are not allowed to use ZStandard compression", version)}
 	}

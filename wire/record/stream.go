@@ -1,6 +1,7 @@
 package record
 
 import (
+	"errors"
 	"io"
 	"sync"
 
@@ -66,6 +67,8 @@ func (s *stream) fill() error {
 		switch {
 		case err == io.EOF:
 			s.eof = true
+		case errors.Is(err, io.ErrUnexpectedEOF) && s.codec == compress.Gzip:
+			return &InvalidRecordError{Message: errPremature} // Java's gzip stream says end of file, its others an error of their own
 		case err != nil:
 			return &UndecodableError{Reason: s.codec.String(), Err: err}
 		case s.total > maxDecompressed:
