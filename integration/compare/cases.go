@@ -1,5 +1,3 @@
-//go:build interop
-
 package compare
 
 import (
@@ -12,9 +10,11 @@ import (
 type Case struct {
 	Key  kmsg.Key
 	Name string
-	// Min and Max bound the versions; Max 0 means up to the newest of 2.7.
+	// Min and Max bound the versions; Max 0 means up to the newest of 2.7, -1 that the case is one request of its own making.
 	Min, Max int16
 	Build    func(b *Broker, version int16) kmsg.Request
+	// Do, instead of Build, is a case of several requests or of raw bytes; what it returns is compared.
+	Do func(b *Broker, version int16) any
 	// Mask names fields whose values may differ, "value of KEY" a configuration entry.
 	Mask []string
 	// OwnTopics leaves topics out of the answer that this run did not make.
@@ -28,6 +28,7 @@ var newest = map[kmsg.Key]int16{
 	kmsg.Metadata: 9, kmsg.CreateTopics: 6, kmsg.DeleteTopics: 5, kmsg.CreatePartitions: 3, kmsg.DescribeConfigs: 3, kmsg.AlterConfigs: 1,
 	kmsg.IncrementalAlterConfigs: 1, kmsg.DescribeLogDirs: 2, kmsg.ApiVersions: 3, kmsg.FindCoordinator: 3, kmsg.ListOffsets: 5,
 	kmsg.OffsetForLeaderEpoch: 3, kmsg.DeleteRecords: 2, kmsg.InitProducerID: 4, kmsg.Produce: 8, kmsg.Fetch: 12,
+	kmsg.LeaderAndISR: 4, kmsg.StopReplica: 3, kmsg.UpdateMetadata: 6,
 }
 
 // possible is the error codes that 2.7.2 can answer to a request type on a plaintext listener without an authorizer, apart from disk and
@@ -41,10 +42,23 @@ var possible = map[kmsg.Key][]int{
 	kmsg.AlterConfigs:            {0, 3, 40, 42},
 	kmsg.IncrementalAlterConfigs: {0, 3, 40, 42},
 	kmsg.DescribeLogDirs:         {0, 56},
+	kmsg.Produce:                 {0, 2, 3, 6, 7, 10, 17, 18, 19, 20, 21, 32, 43, 45, 47, 56, 74, 76, 87},
+	kmsg.Fetch:                   {0, 1, 3, 6, 56, 70, 71, 74, 75, 76},
+	kmsg.ListOffsets:             {0, 3, 6, 42, 43, 56, 74, 75, 78},
+	kmsg.OffsetForLeaderEpoch:    {0, 3, 6, 56, 74, 75},
+	kmsg.DeleteRecords:           {0, 1, 3, 6, 7, 17, 44, 56},
+	kmsg.InitProducerID:          {0, 15, 16, 42},
+	kmsg.ApiVersions:             {0, 35, 42},
+	kmsg.LeaderAndISR:            {0, 11, 56, 77},
+	kmsg.StopReplica:             {0, 11, 56, 77},
+	kmsg.UpdateMetadata:          {0, 11, 77},
 }
 
 func (c *Case) versions() (from, to int16) {
 	to = newest[c.Key]
+	if c.Max == -1 {
+		return 0, 0
+	}
 	if c.Max > 0 {
 		to = c.Max
 	}
@@ -52,7 +66,11 @@ func (c *Case) versions() (from, to int16) {
 }
 
 func all() []Case {
-	return append(topicCases(), configCases()...)
+	var cases []Case
+	for _, family := range [][]Case{topicCases(), configCases(), produceCases(), fetchCases(), offsetCases(), wireCases(), controlCases()} {
+		cases = append(cases, family...)
+	}
+	return cases
 }
 
 func (b *Broker) topic(name string, version int16) string {

@@ -1,13 +1,15 @@
-// Package compare sends the same requests to Apache Kafka 2.7.2 and to Gregor and compares the decoded answers: each request type, in each
-// version, on its error paths. It owns the cases and the table in docs/compatibility.md that is generated from them.
+// Package compare sends the same requests to Apache Kafka 2.7.2 and to Gregor and compares the answers: each request type that Gregor
+// serves, in each version, on its error paths; bytes that are no valid request, and whether the connection ends; what the produce cases left
+// in the logs on disk. It owns the cases and the table in docs/compatibility.md that is generated from them.
 //
-// It speaks the wire itself (kmsg over TCP), since a client library would hide versions and errors. Both brokers have the same broker.id and
-// otherwise default settings; what must differ (addresses, cluster ids, directories, wording of documentation) is masked.
+// It speaks the wire itself (kmsg over TCP), since a client library would hide versions and errors. Both brokers are started by the test on
+// one ZooKeeper, each under a chroot of its own, with the same broker.id; what must differ (addresses, cluster ids, directories, wording
+// of documentation) is masked. A case on which Gregor answers otherwise on purpose says why; every other difference fails the test.
 //
-//	COMPARE_KAFKA=127.0.0.1:9092 COMPARE_GREGOR=127.0.0.1:9093 go test -tags interop ./integration/compare -v
+//	GREGOR_INTEROP=1 go test -count=1 ./integration/compare           part of make interop
+//	COMPARE_WRITE=docs/compatibility.md (an absolute path)            writes the table
+//	COMPARE_RECORD=file                                               writes down Apache Kafka's answers
+//	COMPARE_ONLY=regexp                                               only cases whose name matches, and those that prepare them
 //
-// With one of the addresses only, that broker's answers are recorded (COMPARE_RECORD=file). COMPARE_WRITE=docs/compatibility.md writes the
-// table.
-//
-// Imports: kmsg and kerr; nothing of the project.
+// Imports: kmsg and kerr; integration/peer; wire/compress, to compress what is sent.
 package compare

@@ -1,5 +1,3 @@
-//go:build interop
-
 package compare
 
 import (
@@ -22,6 +20,8 @@ type Broker struct {
 	// ID is the broker's node id, Topic the prefix of everything the run creates.
 	ID    int32
 	Topic string
+	// LogDir is where the broker keeps its logs, Root its part of the ZooKeeper tree.
+	LogDir, Root string
 
 	conn net.Conn
 	corr int32
@@ -103,7 +103,7 @@ func normal(v any, mask map[string]bool) any {
 			case k == "UnknownTags":
 				delete(v, k)
 			case always[k] || mask[k]:
-				if e != nil && e != "" {
+				if n, number := e.(float64); e != nil && e != "" && !(number && n == -1) {
 					v[k] = "..."
 				}
 			default:
