@@ -57,6 +57,16 @@ func StartZooKeeper(cfg *config.Broker, listen func(network, addr string) (net.L
 // Failed is closed when the server has ended; Err then says why, unless it was closed.
 func (z *ZooKeeper) Failed() <-chan struct{} { return z.served }
 
+// HasFailed says whether it has.
+func (z *ZooKeeper) HasFailed() bool {
+	select {
+	case <-z.served:
+		return true
+	default:
+		return false
+	}
+}
+
 // Err is why a server that has ended did: nothing it was told since is on disk.
 func (z *ZooKeeper) Err() error { return fmt.Errorf("the embedded ZooKeeper has failed: %w", z.err) }
 

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -280,16 +279,27 @@ func fileOf(t *testing.T, b *peer.Broker, pattern string) string {
 }
 
 // values reads a partition from its start to its end.
-func values(t *testing.T, ctx context.Context, b *peer.Broker, topic string) [][]byte {
+func values(t *testing.T, ctx context.Context, b *peer.Broker, topic string) (out [][]byte) {
 	t.Helper()
-	ends, err := clients.EndOffsets(ctx, b.Addr, topic)
+	var ends map[int32]int64
+	eventually(t, ctx, 20*time.Second, "the end of "+topic, func() (err error) {
+		ends, err = clients.EndOffsets(ctx, b.Addr, topic)
+		return err
+	})
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(0)}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out [][]byte
-	err = consumer(t, "franz-go").Consume(ctx, clients.Job{Addr: b.Addr, Topic: topic}, func(_, v []byte) { out = append(out, bytes.Clone(v)) })
-	if err != nil {
-		t.Fatal(err, ends)
+	defer cl.Close()
+	for next := int64(0); next < ends[0]; {
+		fs := cl.PollFetches(ctx)
+		if err := fs.Err(); err != nil {
+			t.Fatal(err)
+		}
+		fs.EachRecord(func(r *kgo.Record) {
+			out = append(out, r.Value)
+			next = r.Offset + 1
+		})
 	}
 	return out
 }

@@ -249,6 +249,10 @@ func (s *Server) sweepIdle() {
 	}
 }
 
+// handleGrace is how long a stop lets handlers go on before their context ends: what is not done by then waits for somebody else, such
+// as a ZooKeeper that is away.
+const handleGrace = 3 * time.Second
+
 // Shutdown stops accepting, lets every connection finish and answer what it has in flight, then closes them. When ctx ends first
 // the rest is closed at once and its error returned. Every goroutine of the server has ended when Shutdown returns.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -270,6 +274,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.wg.Wait()
 		close(done)
 	}()
+	impatient := time.AfterFunc(handleGrace, s.cancel)
+	defer impatient.Stop()
 	var err error
 	select {
 	case <-done:

@@ -123,6 +123,10 @@ func (p *process) main() int {
 			return p.fail(err)
 		}
 		defer zk.Close()
+		go func() {
+			<-zk.Failed()
+			cancel() // nothing answers a start that is under way
+		}()
 	}
 	b, err := broker.Start(ctx, broker.Options{Config: p.cfg, Log: p.log, Progress: p.progress})
 	if err != nil {
@@ -130,6 +134,9 @@ func (p *process) main() int {
 		case sig := <-stopped:
 			return p.exitCode(sig)
 		default:
+		}
+		if zk != nil && zk.HasFailed() {
+			err = zk.Err()
 		}
 		return p.fail(err)
 	}
