@@ -387,8 +387,12 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.stop()
 	b.wg.Wait()
 	errs = append(errs, b.store.CheckpointHighWatermarks(), b.store.Close(ctx))
+	// A session that cannot be closed lives on until it expires: its note stays, so that the next start knows it for its own.
+	closes := b.zk.Connected()
 	b.zk.Close()
-	errs = append(errs, b.session.remove())
+	if closes {
+		errs = append(errs, b.session.remove())
+	}
 	err := errors.Join(errs...)
 	if err == nil {
 		b.log.Info("shut down completed")

@@ -218,6 +218,10 @@ func startBystander(t *testing.T, ctx context.Context, b *peer.Broker, topic str
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The first round is not counted: it fetches metadata and a producer id.
+	if err := cl.ProduceSync(ctx, kgo.StringRecord("first")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
 	run, cancel := context.WithCancel(ctx)
 	var (
 		wg     sync.WaitGroup
