@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"gregor/integration/peer"
 )
 
@@ -26,7 +28,7 @@ type soak struct {
 	perSecond                 int // produce requests of all connections together
 	out                       io.Writer
 
-	written, read, failed atomic.Int64
+	written, read, retried, failed atomic.Int64
 }
 
 const soakTopics = "soak-%d"
@@ -65,7 +67,7 @@ func runSoak(ctx context.Context, args []string, out io.Writer) error {
 	if err := createTopics(ctx, b.Addr, names, int32(s.partitions)); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "minute  RSS MB  descriptors  goroutines  written MB  read MB  errors")
+	fmt.Fprintln(out, "minute  RSS MB  descriptors  goroutines  written MB  read MB  retried  errors")
 	end := time.Now().Add(time.Duration(*minutes) * time.Minute)
 	for minute := 0; time.Now().Before(end); {
 		load, stop := context.WithCancel(ctx)
@@ -151,7 +153,11 @@ func (s *soak) work(ctx context.Context, addr string, i int) {
 }
 
 func (s *soak) problem(ctx context.Context, err error) {
-	if ctx.Err() == nil && s.failed.Add(1) <= 10 {
+	switch {
+	case ctx.Err() != nil:
+	case kerr.IsRetriable(err): // just after a restart, before the controller has said what the broker leads
+		s.retried.Add(1)
+	case s.failed.Add(1) <= 10:
 		fmt.Fprintln(s.out, "        failed:", err)
 	}
 }
@@ -185,8 +191,8 @@ func (s *soak) report(b *peer.Broker, minute int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "%6d  %6d  %11d  %10d  %10d  %7d  %6d\n", minute, u.RSS>>20, len(fds), goroutines,
-		s.written.Load()/1e6, s.read.Load()/1e6, s.failed.Load())
+	fmt.Fprintf(s.out, "%6d  %6d  %11d  %10d  %10d  %7d  %7d  %6d\n", minute, u.RSS>>20, len(fds), goroutines,
+		s.written.Load()/1e6, s.read.Load()/1e6, s.retried.Load(), s.failed.Load())
 	return nil
 }
 
