@@ -37,19 +37,20 @@ type Options struct {
 
 // Broker is a running broker. Its methods may be called from any goroutine.
 type Broker struct {
-	opt      Options
-	cfg      *config.Broker
-	log      logrus.FieldLogger
-	zk       *zkmeta.Client
-	store    *storage.Manager
-	settings *topicSettings
-	cache    *metadata.Cache
-	replicas *replication.Manager
-	epoch    atomic.Int64 // czxid of the present registration
-	server   *server.Server
-	ctl      *controller.Controller
-	session  sessionFile
-	host     zkmeta.BrokerInfo
+	opt         Options
+	cfg         *config.Broker
+	log         logrus.FieldLogger
+	zk          *zkmeta.Client
+	store       *storage.Manager
+	settings    *topicSettings
+	cache       *metadata.Cache
+	replicas    *replication.Manager
+	epoch       atomic.Int64 // czxid of the present registration
+	server      *server.Server
+	ctl         *controller.Controller
+	producerIDs *handlers.InitProducerID
+	session     sessionFile
+	host        zkmeta.BrokerInfo
 
 	run  context.Context // of the broker's own goroutines
 	stop context.CancelFunc
@@ -215,6 +216,7 @@ func (b *Broker) requestTable() []server.API {
 		Config: func() *config.Broker { return b.cfg }, Metadata: b.cache, ZK: b.zk, IsController: b.ctl.IsActive, Dirs: b.store, Log: log,
 	})
 	control := &handlers.Control{Replicas: b.replicas, Metadata: b.cache, BrokerEpoch: b.epoch.Load, Log: log}
+	b.producerIDs = &handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log}
 	var rows []server.API
 	for _, family := range []interface{ APIs() []server.API }{
 		&handlers.Produce{Replicas: b.replicas, Log: log},
@@ -222,7 +224,7 @@ func (b *Broker) requestTable() []server.API {
 		&handlers.ListOffsets{Replicas: b.replicas, Log: log},
 		&handlers.OffsetForLeaderEpoch{Replicas: b.replicas},
 		&handlers.DeleteRecords{Replicas: b.replicas, Log: log},
-		&handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log},
+		b.producerIDs,
 		control, admin,
 	} {
 		rows = append(rows, family.APIs()...)
@@ -291,6 +293,7 @@ func (b *Broker) serve() {
 	b.goRun("controller", b.ctl.Run)
 	b.wg.Go(func() { b.zk.KeepRegistered(b.run, b.registration, b.registered) })
 	b.wg.Go(func() { b.zk.WatchConfigChanges(b.run, b.configChanged) })
+	b.wg.Go(func() { b.producerIDs.Prefetch(b.run) })
 	b.server.Serve()
 }
 

@@ -58,15 +58,33 @@ func (h *InitProducerID) handle(ctx context.Context, r *server.Request, msg kmsg
 	return resp, nil
 }
 
+// Prefetch takes a block of ids when the broker starts, as Apache Kafka does: while ZooKeeper is away, new producers still get theirs.
+func (h *InitProducerID) Prefetch(ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.fill(ctx); err != nil && ctx.Err() == nil {
+		h.Log.Warnf("No producer ids yet, the first producer that asks for one tries again: %v", err)
+	}
+}
+
+// fill, with mu held, sees to it that there is an id.
+func (h *InitProducerID) fill(ctx context.Context) error {
+	if h.have && h.next <= h.last {
+		return nil
+	}
+	first, last, err := h.IDs.ProducerIDBlock(ctx, h.BrokerID)
+	if err != nil {
+		return err
+	}
+	h.next, h.last, h.have = first, last, true
+	return nil
+}
+
 func (h *InitProducerID) take(ctx context.Context) (int64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.have || h.next > h.last {
-		first, last, err := h.IDs.ProducerIDBlock(ctx, h.BrokerID)
-		if err != nil {
-			return 0, err
-		}
-		h.next, h.last, h.have = first, last, true
+	if err := h.fill(ctx); err != nil {
+		return 0, err
 	}
 	h.next++
 	return h.next - 1, nil
