@@ -100,9 +100,6 @@ func runPeer(ctx context.Context, args []string, out io.Writer) error {
 	for name := range strings.SplitSeq(*kinds, ",") {
 		r.kinds = append(r.kinds, peer.Kind(name))
 	}
-	if err := touchMemory(); err != nil {
-		return err
-	}
 	results, err := r.run(ctx, chosen)
 	if err != nil {
 		return err

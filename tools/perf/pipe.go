@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -137,15 +138,17 @@ func createTopics(ctx context.Context, addr string, names []string, partitions i
 	return nil
 }
 
-// deleteTopics gives the disk back.
+// deleteTopics gives the disk back. Kafka takes a minute or more to delete 2,048 topics on a busy machine.
 func deleteTopics(ctx context.Context, addr string, names []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
 	c, err := peer.Dial(ctx, addr)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	req := kmsg.NewPtrDeleteTopicsRequest()
-	req.Version, req.TimeoutMillis, req.TopicNames = 3, 60_000, names
+	req.Version, req.TimeoutMillis, req.TopicNames = 3, 240_000, names
 	_, err = c.Request(ctx, req)
 	return err
 }
