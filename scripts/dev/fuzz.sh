@@ -8,6 +8,6 @@ for pkg in $("$GO" list ./...); do
 	compgen -G "$dir/*_test.go" >/dev/null || continue
 	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | awk '{print $2}' | sort -u); do
 		echo "== $pkg $target"
-		"$GO" test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "$pkg"
+		"$GO" test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 5x "$pkg"
 	done
 done
