@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -90,6 +91,29 @@ func TestNoTimeAnswersTimedOutThoughTheTopicIsMade(t *testing.T) {
 	}
 	if _, ok := f.topics["a"]; !ok {
 		t.Error("the topic is not there")
+	}
+}
+
+// Topics of one request are made side by side, those whose names collide in the order of the request.
+func TestTopicsOfOneRequestCollide(t *testing.T) {
+	a, f := fakeAdmin(t)
+	createAll(a, 1000, false, topicToCreate("there.before", 1, 1))
+	var many []kmsg.CreateTopicsRequestTopic
+	for i := range 300 {
+		many = append(many, topicToCreate(fmt.Sprintf("t.%d", i), 1, 1))
+	}
+	many = append(many, topicToCreate("a.b_c", 1, 1), topicToCreate("a_b.c", 1, 1), topicToCreate("there_before", 1, 1))
+	for i, got := range createAll(a, 1000, false, many...) {
+		want := int16(0)
+		if i > 300 {
+			want = kerr.InvalidTopicException.Code
+		}
+		if got.ErrorCode != want || got.Topic != many[i].Topic {
+			t.Errorf("%s: error %d, want %d", many[i].Topic, got.ErrorCode, want)
+		}
+	}
+	if len(f.topics) != 302 {
+		t.Errorf("%d topics", len(f.topics))
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 func (a *Admin) autoCreate(ctx context.Context, name string, partitions, replicationFactor int, settings map[string]string) int16 {
 	assignment, f := a.assign(a.brokersForPlacement(true), partitions, replicationFactor, 0, topicrules.Random)
 	if f == nil {
-		f = a.validateNew(ctx, name, assignment, settings)
+		f = a.validateNew(ctx, name, assignment, settings, func() ([]string, error) { return a.ZK.Topics(ctx) })
 	}
 	if f == nil {
 		f = a.writeTopic(ctx, name, assignment, settings)

@@ -16,6 +16,9 @@ import (
 	"gregor/zkmeta"
 )
 
+// lister lists the topics that there are.
+type lister func() ([]string, error)
+
 // createTopicsAtOnce is how many topics of a request are on their way to ZooKeeper at a time.
 const createTopicsAtOnce = 64
 
@@ -78,35 +81,41 @@ func (a *Admin) createTopics(ctx context.Context, _ *server.Request, req *kmsg.C
 }
 
 // createEach makes the topics of the request with these indexes, side by side, so that the writes share ZooKeeper's round trips and its
-// syncs. Names that may collide with one another go in order. It returns the number of partitions of each.
+// syncs, and with one look at the topics there are. Names that collide with one another go in order. It returns the number of partitions
+// of each.
 func (a *Admin) createEach(ctx context.Context, req *kmsg.CreateTopicsRequest, resp *kmsg.CreateTopicsResponse, todo []int) map[int]int {
 	partitions := make([]int, len(req.Topics))
-	one := func(i int) {
+	one := func(i int, existing lister) {
 		var f *fault
-		partitions[i], f = a.createTopic(ctx, &req.Topics[i], req.ValidateOnly, &resp.Topics[i])
+		partitions[i], f = a.createTopic(ctx, &req.Topics[i], req.ValidateOnly, existing, &resp.Topics[i])
 		resp.Topics[i].ErrorCode, resp.Topics[i].ErrorMessage = f.get()
+	}
+	alike := make(map[string]int, len(todo))
+	for _, i := range todo {
+		alike[topicrules.MetricName(req.Topics[i].Topic)]++
 	}
 	var alone, together []int
 	for _, i := range todo {
-		if topicrules.MayCollide(req.Topics[i].Topic) {
+		if alike[topicrules.MetricName(req.Topics[i].Topic)] > 1 {
 			alone = append(alone, i)
 		} else {
 			together = append(together, i)
 		}
 	}
+	existing := sync.OnceValues(func() ([]string, error) { return a.ZK.Topics(ctx) })
 	var wg sync.WaitGroup
 	var next atomic.Int64
 	for range min(createTopicsAtOnce, len(together)) {
 		wg.Go(func() {
 			for n := int(next.Add(1)) - 1; n < len(together); n = int(next.Add(1)) - 1 {
-				one(together[n])
+				one(together[n], existing)
 			}
 		})
 	}
-	for _, i := range alone {
-		one(i)
-	}
 	wg.Wait()
+	for _, i := range alone {
+		one(i, func() ([]string, error) { return a.ZK.Topics(ctx) })
+	}
 	out := make(map[int]int, len(todo))
 	for _, i := range todo {
 		out[i] = partitions[i]
@@ -115,7 +124,7 @@ func (a *Admin) createEach(ctx context.Context, req *kmsg.CreateTopicsRequest, r
 }
 
 // createTopic validates one topic and, unless that is all, writes it to ZooKeeper. It returns the number of its partitions.
-func (a *Admin) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTopic, validateOnly bool, out *kmsg.CreateTopicsResponseTopic) (int, *fault) {
+func (a *Admin) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTopic, validateOnly bool, existing lister, out *kmsg.CreateTopicsResponseTopic) (int, *fault) {
 	if a.Metadata.Contains(t.Topic) {
 		return 0, topicExists(t.Topic)
 	}
@@ -125,7 +134,7 @@ func (a *Admin) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTopi
 	}
 	assignment, f := a.wantedAssignment(t)
 	if f == nil {
-		f = a.validateNew(ctx, t.Topic, assignment, settings)
+		f = a.validateNew(ctx, t.Topic, assignment, settings, existing)
 	}
 	if f == nil && !validateOnly {
 		f = a.writeTopic(ctx, t.Topic, assignment, settings)
@@ -188,7 +197,7 @@ func (a *Admin) wantedAssignment(t *kmsg.CreateTopicsRequestTopic) (map[int32][]
 }
 
 // validateNew checks the name, the assignment and the settings of a topic that is to be made, in Kafka's order.
-func (a *Admin) validateNew(ctx context.Context, name string, assignment map[int32][]int32, settings map[string]string) *fault {
+func (a *Admin) validateNew(ctx context.Context, name string, assignment map[int32][]int32, settings map[string]string, existing lister) *fault {
 	if err := topicrules.ValidateName(name); err != nil {
 		return failure(kerr.InvalidTopicException, err.Error())
 	}
@@ -200,7 +209,7 @@ func (a *Admin) validateNew(ctx context.Context, name string, assignment map[int
 		return topicExists(name)
 	}
 	if topicrules.MayCollide(name) {
-		all, err := a.ZK.Topics(ctx)
+		all, err := existing()
 		if err != nil {
 			return a.unexpected("listing the topics that may collide with", name, err)
 		}

@@ -43,6 +43,9 @@ func ValidateName(name string) error {
 // IsInternal tells whether brokers keep the topic for themselves.
 func IsInternal(name string) bool { return name == OffsetsTopic || name == TransactionTopic }
 
+// MetricName is what names that collide have in common.
+func MetricName(name string) string { return strings.ReplaceAll(name, ".", "_") }
+
 // MayCollide tells whether the name has a character that metric names confuse.
 func MayCollide(name string) bool { return strings.ContainsAny(name, "._") }
 
