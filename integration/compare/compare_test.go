@@ -85,21 +85,8 @@ func run(b *Broker) []outcome {
 	return out
 }
 
-// plainTree makes a tree of what JSON makes of it, so that numbers and lists compare alike.
-func plainTree(v any) any {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	var tree any
-	if err := json.Unmarshal(raw, &tree); err != nil {
-		return err.Error()
-	}
-	return tree
-}
-
 func TestAnswersAgree(t *testing.T) {
-	kafka, gregor, _ := brokers(t)
+	kafka, gregor, zookeeper := brokers(t)
 	theirs := make(chan []outcome, 1)
 	go func() { theirs <- run(kafka) }()
 	got := run(gregor)
@@ -117,6 +104,14 @@ func TestAnswersAgree(t *testing.T) {
 		}
 	}
 	t.Logf("%d requests, %d answers differ", len(outcomes), len(differing))
+	d, n, err := sameZnodes(kafka, gregor, zookeeper)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, line := range d {
+		t.Errorf("znodes (Apache Kafka / Gregor): %s", line)
+	}
+	t.Logf("%d znodes compared", n)
 	record(t, os.Getenv("COMPARE_RECORD"), outcomes)
 	write(t, os.Getenv("COMPARE_WRITE"), outcomes, differing)
 }

@@ -4,12 +4,12 @@
 //
 // It speaks the wire itself (kmsg over TCP), since a client library would hide versions and errors. Both brokers are started by the test on
 // one ZooKeeper, each under a chroot of its own, with the same broker.id; what must differ (addresses, cluster ids, directories, wording
-// of documentation) is masked. A case on which Gregor answers otherwise on purpose says why; every other difference fails the test.
+// of documentation) is masked. At the end the znodes of topics and settings are compared, access lists included. A case on which Gregor answers otherwise on purpose says why; every other difference fails the test.
 //
 //	GREGOR_INTEROP=1 go test -count=1 ./integration/compare           part of make interop
 //	COMPARE_WRITE=docs/compatibility.md (an absolute path)            writes the table
 //	COMPARE_RECORD=file                                               writes down Apache Kafka's answers
 //	COMPARE_ONLY=regexp                                               only cases whose name matches, and those that prepare them
 //
-// Imports: kmsg and kerr; integration/peer; wire/compress, to compress what is sent.
+// Imports: kmsg and kerr, the ZooKeeper library; integration/peer; wire/compress, to compress what is sent.
 package compare

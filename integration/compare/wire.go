@@ -229,3 +229,16 @@ func difference(path string, a, b any) []string {
 	}
 	return []string{fmt.Sprintf("%s: %.600s / %.600s", path, text(a), text(b))}
 }
+
+// plainTree makes a tree of what JSON makes of it, so that numbers and lists compare alike.
+func plainTree(v any) any {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	var tree any
+	if err := json.Unmarshal(raw, &tree); err != nil {
+		return err.Error()
+	}
+	return tree
+}
