@@ -139,7 +139,7 @@ func TestLyingCountsCostNoMemory(t *testing.T) {
 				if rise > 30<<20 {
 					t.Logf("%s version %d filled with %s: %s", wire.APIName(key), version, name, mb(rise))
 				}
-				if worst = max(worst, rise); rise > 700<<20 {
+				if worst = max(worst, rise); rise > 1<<30 { // two at a time, while the bodies of others wait
 					t.Errorf("%s version %d filled with %s: memory rose by %s", wire.APIName(key), version, name, mb(rise))
 				}
 			}
@@ -369,7 +369,7 @@ func TestCompressionBombs(t *testing.T) {
 					wg.Wait()
 				})
 				t.Logf("%d clients at once, %d bytes each: %.1f s, memory rose by %s, answers %.150q", clientsAtOnce, len(c.records), time.Since(began).Seconds(), mb(rise), codes[0])
-				if rise > 700<<20 {
+				if rise > 1<<30 { // two at a time, while the bodies of others wait
 					t.Errorf("memory rose by %s", mb(rise))
 				}
 				for _, c := range codes {

@@ -215,6 +215,11 @@ func (c *conn) handle(api *API, r *Request) error {
 		}
 		defer leave()
 	}
+	return c.handleMessage(api, r)
+}
+
+// handleMessage is apart from handle so that the messages are garbage when a large request leaves its turn.
+func (c *conn) handleMessage(api *API, r *Request) error {
 	if err := wire.Check(r.Key, r.Version, r.Body); err != nil {
 		return err
 	}

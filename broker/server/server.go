@@ -40,8 +40,7 @@ type Server struct {
 	rate *rateLimit
 	stop chan struct{}
 
-	large   chan struct{} // one element for each large request that is being handled
-	freeing atomic.Bool
+	large chan struct{} // one element for each large request that is being handled
 }
 
 type listener struct {
@@ -307,23 +306,48 @@ const (
 	maxLarge = 2
 )
 
-// enterLarge waits for a large request's turn; false means that the server stops. What it took is given back to the system at once
-// after it: the collector would size the heap by it for minutes.
+// enterLarge waits for a large request's turn; false means that the server stops. While one is at work the collector runs often, and what
+// it took is given back to the system before the next gets its turn: else the heap would grow to a multiple of it, and stay so for minutes.
 func (s *Server) enterLarge() (leave func(), ok bool) {
 	select {
 	case s.large <- struct{}{}:
 	case <-s.stop:
 		return nil, false
 	}
+	eagerGC.enter()
 	return func() {
+		eagerGC.leave()
+		debug.FreeOSMemory()
 		<-s.large
-		if s.freeing.CompareAndSwap(false, true) {
-			go func() {
-				s.freeing.Store(false) // a request that ends from here on is freed by another turn
-				debug.FreeOSMemory()
-			}()
-		}
 	}, true
+}
+
+// eagerGC holds the process's GOGC low while somebody asks for it. It is one for the process, as that setting is.
+var eagerGC gcHold
+
+type gcHold struct {
+	mu     sync.Mutex
+	holds  int
+	normal int
+}
+
+// eagerPercent is GOGC while a large request is at work.
+const eagerPercent = 20
+
+func (g *gcHold) enter() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.holds++; g.holds == 1 {
+		g.normal = debug.SetGCPercent(eagerPercent)
+	}
+}
+
+func (g *gcHold) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.holds--; g.holds == 0 {
+		debug.SetGCPercent(g.normal)
+	}
 }
 
 func hostOf(a net.Addr) string {
