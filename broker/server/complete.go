@@ -64,13 +64,14 @@ func (r *Request) Fail(reason error) {
 	c.abort()
 }
 
-// OnClose has f called, in a goroutine of its own, if the connection ends or the server begins to stop before the request completes:
-// whoever waits for something on the client's behalf need not wait any longer. The request must still be completed. f may be called twice.
+// OnClose has f called, in a goroutine of its own, if the connection ends, the peer closes its side of it, or the server begins to stop,
+// before the request completes: whoever waits for something on the client's behalf need not wait any longer. The request must still be completed. f may be called
+// several times.
 func (r *Request) OnClose(f func()) {
 	c := r.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mu.dead || c.mu.draining {
+	if c.mu.dead || c.mu.draining || c.mu.readerDone {
 		go f()
 		return
 	}

@@ -37,6 +37,9 @@ type conn struct {
 
 	// activity moves whenever bytes do; the idle sweep compares it with what it saw last.
 	activity atomic.Uint64
+	// lastUse is when the last request came, or the connection, in nanoseconds since 1970.
+	lastUse atomic.Int64
+	evicted bool // guarded by Server.mu: closed to make room for another
 	// muteUntil, in nanoseconds since 1970, holds back the next read.
 	muteUntil atomic.Int64
 
@@ -65,6 +68,7 @@ var requestPool = sync.Pool{New: func() any { return new(Request) }}
 
 func newConn(s *Server, l *listener, nc net.Conn, host string) *conn {
 	c := &conn{srv: s, listener: l, nc: nc, host: host, index: s.nextConn.Add(1) - 1}
+	c.lastUse.Store(time.Now().UnixNano())
 	c.mu.room.L = &c.mu.Mutex
 	if t, ok := nc.(*net.TCPConn); ok {
 		if s.opt.SendBuffer > 0 {
@@ -102,6 +106,8 @@ func (c *conn) serve() {
 	c.mu.readerWrites = false
 	if lost {
 		c.die() // otherwise what was asked before is answered first, as Kafka does, which reads no further until then
+	} else {
+		c.callOnClose() // but a long poll is not worth its whole wait: hardly anybody reads on after closing his side
 	}
 	write := c.claimWriter()
 	c.mu.Unlock()
@@ -157,9 +163,11 @@ func (c *conn) start(principal string, frame []byte, owner *buffer) error {
 		owner.release()
 		return err
 	}
+	now := time.Now()
+	c.lastUse.Store(now.UnixNano())
 	r := requestPool.Get().(*Request)
 	*r = Request{Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: c.internClientID(h.ClientID), Body: body,
-		ReceivedAt: time.Now(), Principal: principal, Listener: c.listener.Name, ControlPlane: c.listener.ControlPlane,
+		ReceivedAt: now, Principal: principal, Listener: c.listener.Name, ControlPlane: c.listener.ControlPlane,
 		RemoteAddr: c.nc.RemoteAddr(), conn: c, owner: owner}
 	if !c.enqueue(r) {
 		owner.release()

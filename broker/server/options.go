@@ -53,7 +53,8 @@ type ListenerConfig struct {
 	Addr string
 	// ControlPlane marks control.plane.listener.name. It does not count into MaxConnections.
 	ControlPlane bool
-	// InterBroker marks the inter-broker listener: MaxConnections does not hold its connections back.
+	// InterBroker marks the inter-broker listener. When there are others, MaxConnections does not hold its connections back: the client's
+	// connection that has been idle longest is closed instead.
 	InterBroker bool
 	// MaxConnections is listener.name.NAME.max.connections (0: unlimited).
 	MaxConnections int

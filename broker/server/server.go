@@ -34,6 +34,7 @@ type Server struct {
 		conns    map[*conn]struct{}
 		perIP    map[string]int
 		counted  int // connections that count into MaxConnections
+		evicted  int // of them, those that were closed to make room and are not gone yet
 		serving  bool
 		stopping bool
 	}
@@ -156,7 +157,7 @@ func (s *Server) waitForRoom(l *listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.mu.stopping && ((l.MaxConnections > 0 && l.conns >= l.MaxConnections) ||
-		(s.opt.MaxConnections > 0 && !l.ControlPlane && !l.InterBroker && s.mu.counted >= s.opt.MaxConnections)) {
+		(s.opt.MaxConnections > 0 && !l.ControlPlane && !s.protected(l) && s.mu.counted >= s.opt.MaxConnections)) {
 		s.mu.room.Wait()
 	}
 	return !s.mu.stopping
@@ -187,9 +188,37 @@ func (s *Server) admit(l *listener, nc net.Conn) {
 	if !l.ControlPlane {
 		s.mu.counted++
 	}
+	var victim *conn
+	if s.opt.MaxConnections > 0 && s.protected(l) && s.mu.counted-s.mu.evicted > s.opt.MaxConnections {
+		victim = s.evict()
+	}
 	s.wg.Add(1)
 	s.mu.Unlock()
 	go c.serve()
+	if victim != nil {
+		s.log.Infof("Closing connection %s of listener %s, which has been idle longest: listener %s needs room, and max.connections is %d.",
+			victim.ID(), victim.listener.Name, l.Name, s.opt.MaxConnections)
+		victim.abort()
+	}
+}
+
+// protected says whether max.connections does not hold a listener back: brokers must reach each other however many clients there are. A
+// listener that is the only one is everybody's.
+func (s *Server) protected(l *listener) bool { return l.InterBroker && len(s.listeners) > 1 }
+
+// evict, with mu held, chooses the client's connection that has been without a request for longest, nil if there is none.
+func (s *Server) evict() *conn {
+	var oldest *conn
+	for c := range s.mu.conns {
+		if !c.evicted && !c.listener.ControlPlane && !s.protected(c.listener) && (oldest == nil || c.lastUse.Load() < oldest.lastUse.Load()) {
+			oldest = c
+		}
+	}
+	if oldest != nil {
+		oldest.evicted = true
+		s.mu.evicted++
+	}
+	return oldest
 }
 
 // forget is called once per connection, when its reader is gone and nothing is in flight.
@@ -202,6 +231,9 @@ func (s *Server) forget(c *conn) {
 	c.listener.conns--
 	if !c.listener.ControlPlane {
 		s.mu.counted--
+	}
+	if c.evicted {
+		s.mu.evicted--
 	}
 	s.mu.Unlock()
 	s.mu.room.Broadcast()

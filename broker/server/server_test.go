@@ -481,6 +481,83 @@ func TestFullListenerWaits(t *testing.T) {
 	}
 }
 
+// Brokers reach each other however many clients there are: the client that was idle longest goes.
+func TestInterBrokerListenerMakesRoom(t *testing.T) {
+	h := start(t, Options{MaxConnections: 3, Listeners: []ListenerConfig{
+		{Name: "PLAINTEXT", Addr: "127.0.0.1:0"}, {Name: "INTERNAL", Addr: "127.0.0.1:0", InterBroker: true}}}, produceAPI(echo))
+	use := func(c net.Conn) {
+		t.Helper()
+		c.Write(frame(0, 3, 1, nil))
+		readResponse(t, c)
+	}
+	internal := func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", h.Addr("INTERNAL").String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		use(c)
+		return c
+	}
+	a, b, c := h.dial(t), h.dial(t), h.dial(t)
+	for _, c := range []net.Conn{a, b, c, a} {
+		use(c)
+	}
+	var peers []net.Conn
+	for _, oldest := range []net.Conn{b, c, a} {
+		peers = append(peers, internal())
+		if _, err := oldest.Read(make([]byte, 1)); err == nil {
+			t.Fatal("the client that was idle longest is still there")
+		}
+	}
+	peers = append(peers, internal()) // no client is left: brokers are not held back
+	for _, p := range peers {
+		use(p)
+	}
+	if n := len(h.logs.AllEntries()); n != 3 {
+		t.Errorf("%d log lines for three closed connections", n)
+	}
+}
+
+// The only listener is everybody's, although brokers use it too.
+func TestTheOnlyListenerIsNotProtected(t *testing.T) {
+	h := start(t, Options{MaxConnections: 1, Listeners: []ListenerConfig{{Name: "PLAINTEXT", Addr: "127.0.0.1:0", InterBroker: true}}}, produceAPI(echo))
+	first := h.dial(t)
+	first.Write(frame(0, 3, 1, nil))
+	readResponse(t, first)
+	second := h.dial(t)
+	second.Write(frame(0, 3, 2, nil))
+	first.Write(frame(0, 3, 3, nil))
+	if corr, _ := readResponse(t, first); corr != 3 || h.Connections() != 1 {
+		t.Fatal(corr, h.Connections())
+	}
+	first.Close()
+	if corr, _ := readResponse(t, second); corr != 2 {
+		t.Fatal(corr)
+	}
+}
+
+// A peer that closed its side is answered, and a long poll for it does not wait on.
+func TestLongPollEndsWhenThePeerCloses(t *testing.T) {
+	h := start(t, Options{}, produceAPI(func(r *Request) error {
+		var once sync.Once
+		r.OnClose(func() { once.Do(func() { r.Complete(r.NewResponse()) }) })
+		return nil
+	}))
+	c := h.dial(t)
+	c.Write(append(frame(0, 3, 1, nil), frame(0, 3, 2, nil)...))
+	c.CloseWrite()
+	for want := range int32(2) {
+		if corr, _ := readResponse(t, c); corr != want+1 {
+			t.Fatal(corr)
+		}
+	}
+	if _, _, err := tryRead(c); err != io.EOF {
+		t.Fatal("not closed after the answers:", err)
+	}
+}
+
 func TestThrottleAndMute(t *testing.T) {
 	h := start(t, Options{Complete: func(Completion) (int32, time.Duration) { return 30, 30 * time.Millisecond }},
 		produceAPI(func(r *Request) error {
