@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gregor/internal/jvm"
 )
 
 // Endpoint is one advertised listener of a broker.
@@ -60,9 +62,9 @@ func EncodeBroker(b BrokerInfo) []byte {
 			eps = append(eps, ',')
 			protocols = append(protocols, ',')
 		}
-		eps = appendString(eps, e.String())
-		protocols = append(appendString(protocols, e.Listener), ':')
-		protocols = appendString(protocols, e.Protocol)
+		eps = jvm.AppendJSON(eps, e.String())
+		protocols = append(jvm.AppendJSON(protocols, e.Listener), ':')
+		protocols = jvm.AppendJSON(protocols, e.Protocol)
 		if e.Protocol == "PLAINTEXT" && host == "null" {
 			host, port = string(jsonString(e.Host)), e.Port
 		}

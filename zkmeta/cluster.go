@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"gregor/internal/jvm"
 )
 
 // EnsurePaths makes the persistent znodes that a broker expects, as far as they are missing.
@@ -100,12 +102,12 @@ func EncodeFeatures(f Features) []byte {
 	for k := range f.Features {
 		keys = append(keys, k)
 	}
-	scalaOrder(keys)
+	jvm.ScalaOrder(keys, jvm.StringHash)
 	for i, k := range keys {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, k)
+		b = jvm.AppendJSON(b, k)
 		b = fmt.Appendf(b, `:{"min_version_level":%d,"max_version_level":%d}`, f.Features[k].MinVersionLevel, f.Features[k].MaxVersionLevel)
 	}
 	b = append(b, '}')

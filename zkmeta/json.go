@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"sort"
 	"strconv"
-	"unicode/utf16"
+
+	"gregor/internal/jvm"
 )
 
 // field is one member of a JSON object, in the order in which it stands.
@@ -92,7 +92,7 @@ func (o object) encode() []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, f.key)
+		b = jvm.AppendJSON(b, f.key)
 		b = append(b, ':')
 		b = append(b, f.raw...)
 	}
@@ -100,7 +100,7 @@ func (o object) encode() []byte {
 }
 
 func jsonInt(n int64) json.RawMessage     { return strconv.AppendInt(nil, n, 10) }
-func jsonString(s string) json.RawMessage { return appendString(nil, s) }
+func jsonString(s string) json.RawMessage { return jvm.AppendJSON(nil, s) }
 
 func jsonInts(ns []int32) json.RawMessage {
 	return appendInts(nil, ns)
@@ -117,107 +117,21 @@ func appendInts(b []byte, ns []int32) []byte {
 	return append(b, ']')
 }
 
-// appendString quotes s as Jackson does: what is not ASCII stays UTF-8, '/' and '<' stay bare, control characters have Java's short
-// escapes or four upper-case hexadecimal digits.
-func appendString(b []byte, s string) []byte {
-	const hex = "0123456789ABCDEF"
-	b = append(b, '"')
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c >= 0x20:
-			b = append(b, c)
-		case c == '\b':
-			b = append(b, `\b`...)
-		case c == '\t':
-			b = append(b, `\t`...)
-		case c == '\n':
-			b = append(b, `\n`...)
-		case c == '\f':
-			b = append(b, `\f`...)
-		case c == '\r':
-			b = append(b, `\r`...)
-		default:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-	}
-	return append(b, '"')
-}
-
-// javaHash is String.hashCode.
-func javaHash(s string) int32 {
-	var h int32
-	for _, u := range utf16.Encode([]rune(s)) {
-		h = 31*h + int32(u)
-	}
-	return h
-}
-
-func spread(h int32) int32 { return h ^ int32(uint32(h)>>16) }
-
-// scalaOrder sorts keys as a scala.collection.mutable.HashMap (2.13) that they were added to iterates them: Kafka writes partition
-// numbers in this order, and so do we, that znodes compare byte for byte.
-func scalaOrder(keys []string) {
-	size := 16
-	for n := 1; n <= len(keys); n++ {
-		if n >= size*3/4 {
-			size *= 2
-		}
-	}
-	sortByBucket(keys, size, spread, true)
-}
-
-// propertiesOrder sorts keys as a java.util.Properties of Java 9 and later iterates them.
-func propertiesOrder(keys []string) {
-	size := 16
-	for len(keys) >= size*3/4 {
-		size *= 2
-	}
-	sortByBucket(keys, size, func(h int32) int32 { return spread(h) & 0x7fffffff }, false)
-}
-
-// sortByBucket orders keys by their bucket; within one by hash (Scala keeps its chains so) or by name (Java keeps the order of
-// arrival, which nobody knows any more).
-func sortByBucket(keys []string, size int, improve func(int32) int32, byHash bool) {
-	type hashed struct {
-		key  string
-		hash int32
-	}
-	hs := make([]hashed, len(keys))
-	for i, k := range keys {
-		hs[i] = hashed{k, improve(javaHash(k))}
-	}
-	mask := int32(size - 1)
-	sort.SliceStable(hs, func(i, j int) bool {
-		if a, b := hs[i].hash&mask, hs[j].hash&mask; a != b {
-			return a < b
-		}
-		if byHash && hs[i].hash != hs[j].hash {
-			return hs[i].hash < hs[j].hash
-		}
-		return hs[i].key < hs[j].key
-	})
-	for i := range hs {
-		keys[i] = hs[i].key
-	}
-}
-
 // jsonStringMap encodes a string map in the order of Java's Properties.
 func jsonStringMap(m map[string]string) json.RawMessage {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)
 	}
-	propertiesOrder(keys)
+	jvm.PropertiesOrder(keys)
 	b := []byte{'{'}
 	for i, k := range keys {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, k)
+		b = jvm.AppendJSON(b, k)
 		b = append(b, ':')
-		b = appendString(b, m[k])
+		b = jvm.AppendJSON(b, m[k])
 	}
 	return append(b, '}')
 }

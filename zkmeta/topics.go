@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sort"
 	"strconv"
+
+	"gregor/internal/jvm"
 )
 
 // TopicPartition names a partition.
@@ -55,13 +57,13 @@ func EncodeTopic(t TopicInfo) []byte {
 				with = append(with, k)
 			}
 		}
-		scalaOrder(with)
+		jvm.ScalaOrder(with, jvm.StringHash)
 		b := []byte{'{'}
 		for i, k := range with {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = append(appendString(b, k), ':')
+			b = append(jvm.AppendJSON(b, k), ':')
 			b = appendInts(b, get(byKey[k]))
 		}
 		return append(b, '}')

@@ -1,6 +1,6 @@
 package kclient
 
-import "unicode/utf16"
+import "gregor/internal/jvm"
 
 // HashOrder sorts keys, given in the order they were put, as a java.util.HashMap with that initial capacity (0: the default of 16)
 // iterates them. Kafka's tools print some lists in this order.
@@ -17,7 +17,7 @@ func HashOrder(keys []string, initialCapacity int) []string {
 	}
 	buckets := make([][]string, table)
 	for _, k := range keys {
-		h := javaHash(k)
+		h := uint32(jvm.StringHash(k))
 		i := int(h^h>>16) & (table - 1)
 		buckets[i] = append(buckets[i], k)
 	}
@@ -26,12 +26,4 @@ func HashOrder(keys []string, initialCapacity int) []string {
 		out = append(out, b...)
 	}
 	return out
-}
-
-func javaHash(s string) uint32 {
-	var h uint32
-	for _, u := range utf16.Encode([]rune(s)) {
-		h = 31*h + uint32(u)
-	}
-	return h
 }
