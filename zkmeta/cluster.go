@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"gregor/internal/jvm"
@@ -197,7 +198,10 @@ func decodeBlockEnd(data []byte) (int64, error) {
 		err = o.into("block_end", &s)
 	}
 	if err == nil {
-		_, err = fmt.Sscanf(s, "%d", &n)
+		n, err = strconv.ParseInt(s, 10, 64)
+	}
+	if err == nil && n < 0 {
+		err = errors.New("the end of a block is negative")
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%s holds %q: %w", PathProducerIDBlock, data, err)

@@ -154,31 +154,3 @@ func TestAccessControlListsAreThoseOfKafka(t *testing.T) {
 		t.Errorf("without zookeeper.set.acl: %v", got)
 	}
 }
-
-func FuzzDecoders(f *testing.F) {
-	f.Add([]byte(`{"controller_epoch":1,"leader":1,"version":1,"leader_epoch":0,"isr":[1,2]}`))
-	f.Add([]byte(`{"version":2,"partitions":{"0":[1,2]},"adding_replicas":{},"removing_replicas":{},"partitions":{}}`))
-	f.Add([]byte(`{"version":2,"entity_path":"a/b"}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if s, err := DecodePartitionState(data); err == nil {
-			again, err := DecodePartitionState(EncodePartitionState(s))
-			if err != nil || again.Leader != s.Leader || len(again.ISR) != len(s.ISR) {
-				t.Fatalf("%+v became %+v, %v", s, again, err)
-			}
-		}
-		if v, err := DecodeTopic("t", data); err == nil {
-			if again, err := DecodeTopic("t", EncodeTopic(v)); err != nil || len(again.Partitions) != len(v.Partitions) {
-				t.Fatalf("%+v became %+v, %v", v, again, err)
-			}
-		}
-		if b, err := DecodeBroker(1, data); err == nil {
-			EncodeBroker(b)
-		}
-		_, _ = DecodeConfig(data)
-		_, _ = DecodeConfigChange(data)
-		_, _ = DecodeIsrChange(data)
-		_, _ = DecodeReassignment(data)
-		_, _ = DecodeFeatures(data)
-		_, _ = DecodeController(data)
-	})
-}

@@ -78,8 +78,12 @@ func (o object) optional(key string, v any) error {
 
 // merged is the encoding of o with the members of old that o lacks appended: what a newer or foreign program wrote is kept.
 func (o object) merged(old object) object {
+	there := make(map[string]bool, len(o))
+	for _, f := range o {
+		there[f.key] = true
+	}
 	for _, f := range old {
-		if _, ok := o.get(f.key); !ok {
+		if !there[f.key] {
 			o = append(o, f)
 		}
 	}
