@@ -3,10 +3,12 @@ package replication
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
 
 	"gregor/storage"
@@ -52,6 +54,37 @@ func TestNewTopicsAreAnnounced(t *testing.T) {
 	m.decide(t, State{Leader: self, LeaderEpoch: 1, ISR: []int32{self}, Replicas: []int32{self}})
 	if len(announced) != 1 || announced[0] != "t" {
 		t.Errorf("announced %v, want t once", announced)
+	}
+}
+
+// A new controller repeats what its predecessor decided: that is one line in the log, and no warning, however many partitions there are.
+func TestRepeatedDecisionsAreOneLine(t *testing.T) {
+	m := newManager(t)
+	log, hook := test.NewNullLogger()
+	m.opt.Log = log
+	req := &LeaderAndIsr{}
+	for i := range int32(50) {
+		req.Partitions = append(req.Partitions, PartitionState{TopicPartition: storage.TopicPartition{Topic: "t", Partition: i},
+			State: State{Leader: self, LeaderEpoch: 3, ISR: []int32{self}, Replicas: []int32{self}}})
+	}
+	for range 2 {
+		if err := m.BecomeLeaderOrFollower(req); err != nil {
+			t.Fatal(err)
+		}
+		req.ControllerEpoch++
+	}
+	for i := range req.Partitions {
+		if !errors.Is(req.Partitions[i].Err, ErrStaleLeaderEpoch) {
+			t.Fatal(req.Partitions[i].Err)
+		}
+	}
+	if all := hook.AllEntries(); len(all) != 1 || all[0].Level != logrus.InfoLevel || !strings.Contains(all[0].Message, "50 of 50") {
+		t.Errorf("%d lines: %v", len(all), all)
+	}
+	req.Partitions = req.Partitions[:2]
+	req.Partitions[0].LeaderEpoch = 2
+	if err := m.BecomeLeaderOrFollower(req); err != nil || len(hook.AllEntries()) != 3 || hook.AllEntries()[1].Level != logrus.WarnLevel {
+		t.Errorf("an older decision: %v, %d lines", err, len(hook.AllEntries()))
 	}
 }
 

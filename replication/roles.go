@@ -26,6 +26,9 @@ type PartitionState struct {
 // ErrStaleLeaderEpoch is the answer to a decision that is not newer than the present one (Kafka answers STALE_CONTROLLER_EPOCH).
 var ErrStaleLeaderEpoch = errors.New("the leader epoch is not newer than the partition's")
 
+// errPresentEpoch is the stale decision that is no news: a new controller repeats what its predecessor decided.
+var errPresentEpoch = fmt.Errorf("%w: it is the present one", ErrStaleLeaderEpoch)
+
 // createWorkers make directories for new partitions side by side: mkdir waits for the file system's journal.
 const createWorkers = 8
 
@@ -51,9 +54,12 @@ func (m *Manager) BecomeLeaderOrFollower(req *LeaderAndIsr) error {
 	}
 	wg.Wait()
 	var leaders, followers []*Partition
+	present := 0
 	for i, p := range parts {
 		st := &req.Partitions[i]
 		switch {
+		case errors.Is(st.Err, errPresentEpoch):
+			present++
 		case st.Err != nil:
 			m.opt.Log.Warnf("LeaderAndIsr of controller %d epoch %d for partition %v leader epoch %d: %v", req.ControllerID,
 				req.ControllerEpoch, st.TopicPartition, st.LeaderEpoch, st.Err)
@@ -62,6 +68,10 @@ func (m *Manager) BecomeLeaderOrFollower(req *LeaderAndIsr) error {
 		default:
 			followers = append(followers, p)
 		}
+	}
+	if present > 0 {
+		m.opt.Log.Infof("LeaderAndIsr of controller %d epoch %d: %d of %d partitions have the leader epoch that it gives already and stay as they are",
+			req.ControllerID, req.ControllerEpoch, present, len(parts))
 	}
 	if m.opt.OnLeadershipChange != nil && len(leaders)+len(followers) > 0 {
 		m.opt.OnLeadershipChange(leaders, followers)
@@ -104,7 +114,10 @@ func (m *Manager) become(st *PartitionState) (*Partition, error) {
 	if offline {
 		return p, ErrOffline
 	}
-	if st.LeaderEpoch <= epoch {
+	if st.LeaderEpoch == epoch {
+		return p, errPresentEpoch
+	}
+	if st.LeaderEpoch < epoch {
 		return p, fmt.Errorf("%w: %d, present is %d", ErrStaleLeaderEpoch, st.LeaderEpoch, epoch)
 	}
 	if log == nil {
