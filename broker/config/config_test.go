@@ -270,6 +270,33 @@ func FuzzParseProperties(f *testing.F) {
 	})
 }
 
+// FuzzNew: no file makes the reader panic or take what it cannot hold; what is taken once is taken again with the values it shows.
+func FuzzNew(f *testing.F) {
+	f.Add("zookeeper.connect=h:1\nlisteners=A://:1,B://h:2\nlistener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT\ninter.broker.listener.name=A")
+	f.Add("zookeeper.connect=h:1,g/chroot\nadvertised.listeners=PLAINTEXT://[::1]:9\nlog.dirs=/a,,/b\nmax.connections.per.ip.overrides=h:1,::1:2")
+	f.Add("zookeeper.connect=h\nlistener.name.plaintext.max.connections=7\nlog.retention.hours=-1\ninter.broker.protocol.version=2.6-IV0")
+	for _, k := range keys {
+		f.Add("zookeeper.connect=h:1\n" + k.Name + "=1")
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		props, err := ParseProperties(text)
+		if err != nil {
+			return
+		}
+		b, err := New(props)
+		if err != nil {
+			return
+		}
+		b.warnings()
+		if _, bad := b.Topic(props); b.Log.Dirs == nil || len(b.Listeners) == 0 || b.Listeners[0].Address() == "" {
+			t.Fatalf("%+v, %v", b, bad)
+		}
+		if _, err := New(props); err != nil {
+			t.Fatalf("taken, then refused: %v", err)
+		}
+	})
+}
+
 func TestStorageDefaultsAreTheTopicDefaults(t *testing.T) {
 	top, _ := Default().Topic(nil)
 	if got, want := top.Storage(), storage.DefaultConfig(); got != want {

@@ -2,7 +2,9 @@ package zkserver
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -97,22 +99,28 @@ func LoadConfig(path string) (*Config, error) {
 		return nil, fmt.Errorf("zookeeper configuration: %w", err)
 	}
 	defer f.Close() // it was only read
+	return readConfig(f, path)
+}
+
+func readConfig(r io.Reader, path string) (*Config, error) {
 	c := &reading{port: -1}
 	c.MaxClientCnxns = 60
-	lines := bufio.NewScanner(f)
-	var joined string
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if joined == "" && (line == "" || line[0] == '#' || line[0] == '!') {
+	lines := bufio.NewScanner(r)
+	var joined []byte
+	for n, more := 1, true; more; n++ {
+		more = lines.Scan() // the last line may end in a backslash, and counts
+		line := bytes.TrimSpace(lines.Bytes())
+		if len(joined) == 0 && (len(line) == 0 || line[0] == '#' || line[0] == '!') {
 			continue
 		}
-		joined += line
-		if strings.HasSuffix(joined, `\`) {
-			joined = strings.TrimSuffix(joined, `\`)
-			continue
+		joined = append(joined, line...)
+		if rest, cut := bytes.CutSuffix(joined, []byte{'\\'}); cut {
+			if joined = rest; more {
+				continue
+			}
 		}
-		key, value := cutProperty(joined)
-		joined = ""
+		key, value := cutProperty(string(joined))
+		joined = joined[:0]
 		if err := c.set(key, value); err != nil {
 			return nil, fmt.Errorf("%s, line %d: %s=%s: %w", path, n, key, value, err)
 		}

@@ -4,6 +4,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"gregor/broker/config"
 )
 
 func TestParseReadsJavasGrammar(t *testing.T) {
@@ -22,4 +25,20 @@ func TestParseNamesTheLineOfABadEscape(t *testing.T) {
 	if _, err := Parse("a=1\nb=\\u00"); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("%v", err)
 	}
+}
+
+// FuzzParse: the tools and the broker read the same file alike.
+func FuzzParse(f *testing.F) {
+	f.Add("a=b\nc : d\\\n  e\n#x\n\\u0041\\=b=1\n\\")
+	f.Add("k\\")
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) || strings.HasPrefix(text, "\ufeff") {
+			return // only the broker's reader takes Latin-1 and a mark
+		}
+		got, err := Parse(text)
+		want, werr := config.ParseProperties(text)
+		if (err == nil) != (werr == nil) || err == nil && !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q, %v; the broker reads %q, %v", got, err, want, werr)
+		}
+	})
 }
