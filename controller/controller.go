@@ -52,7 +52,9 @@ type Controller struct {
 	queue  *queue
 	term   *term // owned by Run's goroutine
 	active atomic.Int32
-	lost   bool // the session may be gone: no election until ZooKeeper is back
+	// unclean is Config.Unclean, until DefaultUncleanChanged.
+	unclean atomic.Bool
+	lost    bool // the session may be gone: no election until ZooKeeper is back
 }
 
 // New makes a Controller; Run starts it.
@@ -72,7 +74,9 @@ func New(opt Options) *Controller {
 	if opt.Dial == nil {
 		opt.Dial = (&net.Dialer{}).DialContext
 	}
-	return &Controller{opt: opt, queue: newQueue()}
+	c := &Controller{opt: opt, queue: newQueue()}
+	c.unclean.Store(opt.Config.Unclean)
+	return c
 }
 
 // IsActive says whether this broker is the controller now.
@@ -84,6 +88,12 @@ func (c *Controller) Epoch() int32 { return c.active.Load() }
 // TopicConfigChanged tells the controller a topic's configuration, whenever it changes: an election may become possible.
 func (c *Controller) TopicConfigChanged(topic string, config map[string]string) {
 	c.queue.put(coreEvent{ev: core.UncleanChanged{Topic: topic, Unclean: uncleanOf(config)}})
+}
+
+// DefaultUncleanChanged tells the controller what holds for topics that do not say themselves.
+func (c *Controller) DefaultUncleanChanged(unclean bool) {
+	c.unclean.Store(unclean)
+	c.queue.put(coreEvent{ev: core.DefaultUncleanChanged{Unclean: unclean}})
 }
 
 func uncleanOf(config map[string]string) *bool {

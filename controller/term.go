@@ -27,7 +27,7 @@ type term struct {
 func newTerm(ctx context.Context, c *Controller, epoch zkmeta.ControllerEpoch) *term {
 	t := &term{c: c, zk: c.opt.ZK, epoch: epoch, channels: map[int32]*channel{}, brokers: map[int32]core.Broker{}}
 	t.ctx, t.cancel = context.WithCancel(ctx)
-	t.core = core.New(core.Config{BrokerID: c.opt.BrokerID, DeleteTopics: c.opt.Config.DeleteTopics, Unclean: c.opt.Config.Unclean})
+	t.core = core.New(core.Config{BrokerID: c.opt.BrokerID, DeleteTopics: c.opt.Config.DeleteTopics, Unclean: c.unclean.Load()})
 	t.writer = newWriter(t)
 	return t
 }

@@ -60,6 +60,7 @@ type Manager struct {
 	stop     chan struct{}
 	running  sync.WaitGroup
 	closing  atomic.Bool
+	defaults atomic.Pointer[Config] // Options.Defaults, until UpdateDefaults
 
 	createMu sync.Mutex // one creation or deletion at a time; before mu
 
@@ -86,6 +87,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		logs: make(map[TopicPartition]*Log), futures: make(map[TopicPartition]*Log), topics: make(map[string]*topicState),
 		stop: make(chan struct{}), meta: BrokerMetadata{BrokerID: -1},
 	}
+	m.defaults.Store(&o.Defaults)
 	m.flusher.wake = make(chan struct{}, 1)
 	m.deleter.wake = make(chan struct{}, 1)
 	m.failures.wake = make(chan struct{}, 1)
@@ -282,7 +284,7 @@ func (m *Manager) loadOne(d *logDir, name string, points map[TopicPartition]onDi
 		return fmt.Errorf("%s: %w", d.path, err)
 	}
 	if kind == dirDeleted {
-		m.deleter.addDir(d, d.path+"/"+name, time.Duration(m.opt.Defaults.FileDeleteDelayMs)*time.Millisecond)
+		m.deleter.addDir(d, d.path+"/"+name, time.Duration(m.defaults.Load().FileDeleteDelayMs)*time.Millisecond)
 		return nil
 	}
 	tp, cfg := m.topic(tp, nil)
@@ -314,7 +316,7 @@ func (m *Manager) topic(tp TopicPartition, cfg *Config) (TopicPartition, *Config
 		return TopicPartition{t.name, tp.Partition}, t.cfg
 	}
 	if cfg == nil {
-		c := m.opt.Defaults
+		c := *m.defaults.Load()
 		if m.opt.TopicConfig != nil {
 			c = m.opt.TopicConfig(tp.Topic)
 		}
@@ -484,15 +486,23 @@ func (m *Manager) UpdateConfig(topic string, cfg Config) {
 }
 
 // UpdateDefaults swaps the settings that topics without their own have; effective tells each topic's.
-func (m *Manager) UpdateDefaults(effective func(topic string) Config) {
+func (m *Manager) UpdateDefaults(defaults Config, effective func(topic string) Config) {
+	m.defaults.Store(&defaults)
 	m.mu.RLock()
 	names := make([]string, 0, len(m.topics))
 	for n := range m.topics {
 		names = append(names, n)
 	}
 	m.mu.RUnlock()
+	shared := make(map[string]*Config, len(names))
 	for _, n := range names {
-		m.UpdateConfig(n, effective(n))
+		cfg := effective(n)
+		_, shared[n] = m.topic(TopicPartition{Topic: n}, &cfg)
+	}
+	for _, l := range m.snapshot() {
+		if cfg := shared[l.tp.Topic]; cfg != nil {
+			l.cfg.Store(cfg)
+		}
 	}
 }
 

@@ -217,7 +217,7 @@ func (l *Log) retire() error {
 	for _, s := range l.segments() {
 		s.dropFiles()
 	}
-	l.m.deleter.addDir(l.dir, l.path(), time.Duration(l.m.opt.Defaults.FileDeleteDelayMs)*time.Millisecond)
+	l.m.deleter.addDir(l.dir, l.path(), time.Duration(l.m.defaults.Load().FileDeleteDelayMs)*time.Millisecond)
 	l.m.log.Infof("Log for partition %v is renamed to %s and is scheduled for deletion", l.tp, l.path())
 	return nil
 }

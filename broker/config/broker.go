@@ -222,18 +222,6 @@ func New(props map[string]string) (*Broker, error) {
 	return build(levels{static: maps.Clone(props)})
 }
 
-// WithDynamic derives the configuration that holds with the given dynamic settings: those of this broker (/config/brokers/ID) and those of
-// all (/config/brokers/<default>).
-func (b *Broker) WithDynamic(broker, all map[string]string) (*Broker, error) {
-	l := levels{static: b.levels.static, dynamicBroker: maps.Clone(broker), dynamicDefault: maps.Clone(all)}
-	nb, err := build(l)
-	if err != nil {
-		return nil, err
-	}
-	nb.ID = b.ID
-	return nb, nil
-}
-
 // WithID is a copy with the broker id that was found in meta.properties or generated.
 func (b *Broker) WithID(id int32) *Broker {
 	nb := *b

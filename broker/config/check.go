@@ -35,21 +35,21 @@ func (b *Broker) checkLog() error {
 	t := b.topicDefaults()
 	number := func(k string) int64 { n, _ := strconv.ParseInt(t[k], 10, 64); return n }
 	if v := number("segment.ms"); v < 1 {
-		return refuse("log.roll.ms", "log.roll.ms must be equal or greater than 1: it is %d", v)
+		return require("log.roll.ms", "log.roll.ms must be equal or greater than 1", ": it is %d", v)
 	}
 	if v := number("segment.jitter.ms"); v < 0 {
-		return refuse("log.roll.jitter.ms", "log.roll.jitter.ms must be equal or greater than 0: it is %d", v)
+		return require("log.roll.jitter.ms", "log.roll.jitter.ms must be equal or greater than 0", ": it is %d", v)
 	}
 	if v := number("retention.ms"); v < 1 && v != -1 {
-		return refuse("log.retention.ms", "log.retention.ms must be unlimited (-1) or, equal or greater than 1: it is %d", v)
+		return require("log.retention.ms", "log.retention.ms must be unlimited (-1) or, equal or greater than 1", ": it is %d", v)
 	}
 	if len(b.Log.Dirs) == 0 {
 		return refuse("log.dirs", "At least one log directory must be defined via log.dirs or log.dir.")
 	}
 	threads, dedupe := b.long("log.cleaner.threads"), b.long("log.cleaner.dedupe.buffer.size")
 	if threads == 0 || dedupe/threads <= 1<<20 {
-		return refuse("log.cleaner.dedupe.buffer.size", "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread: "+
-			"it is %d bytes for log.cleaner.threads=%d", dedupe, threads)
+		return require("log.cleaner.dedupe.buffer.size", "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.",
+			" It is %d bytes for log.cleaner.threads=%d", dedupe, threads)
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (b *Broker) checkReplication() error {
 	}
 	valid := topicKeyByName["compression.type"].Valid.(choice).of
 	if c := b.str("compression.type"); !slices.Contains(valid, strings.ToLower(c)) {
-		return refuse("compression.type", "compression.type : %s is not valid. Valid options are %s", c, strings.Join(valid, ","))
+		return require("compression.type", "compression.type : "+c+" is not valid. Valid options are "+strings.Join(valid, ","), "")
 	}
 	return nil
 }
@@ -88,26 +88,25 @@ func (b *Broker) checkListeners() error {
 	}
 	listeners, advertised := names(b.Listeners), names(b.Advertised)
 	if !slices.Contains(advertised, b.InterBrokerListener) {
-		return refuse("inter.broker.listener.name", "inter.broker.listener.name must be a listener name defined in advertised.listeners. "+
-			"The valid options based on currently configured listeners are %s; it is %s", strings.Join(advertised, ","), b.InterBrokerListener)
+		return require("inter.broker.listener.name", "inter.broker.listener.name must be a listener name defined in advertised.listeners. "+
+			"The valid options based on currently configured listeners are "+strings.Join(advertised, ","), "; it is %s", b.InterBrokerListener)
 	}
 	for _, n := range advertised {
 		if !slices.Contains(listeners, n) {
-			return refuse("advertised.listeners", "advertised.listeners listener names must be equal to or a subset of the ones defined in "+
-				"listeners. Found %s. The valid options based on the current configuration are %s", strings.Join(advertised, ","),
-				strings.Join(listeners, ","))
+			return require("advertised.listeners", "advertised.listeners listener names must be equal to or a subset of the ones defined in listeners. Found "+
+				strings.Join(advertised, ",")+". The valid options based on the current configuration are "+strings.Join(listeners, ","), "")
 		}
 	}
 	for _, l := range b.Advertised {
 		if l.Host == "0.0.0.0" {
-			return refuse("advertised.listeners", "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP "+
-				"address: %s", l)
+			return require("advertised.listeners", "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.",
+				" It is %s", l)
 		}
 	}
 	if c := b.ControlPlaneListener; c != "" {
 		if !slices.Contains(advertised, c) {
-			return refuse("control.plane.listener.name", "control.plane.listener.name must be a listener name defined in advertised.listeners. "+
-				"The valid options based on currently configured listeners are %s; it is %s", strings.Join(advertised, ","), c)
+			return require("control.plane.listener.name", "control.plane.listener.name must be a listener name defined in advertised.listeners. "+
+				"The valid options based on currently configured listeners are "+strings.Join(advertised, ","), "; it is %s", c)
 		}
 		if c == b.InterBrokerListener {
 			return refuse("control.plane.listener.name", "control.plane.listener.name, when defined, should have a different value from the "+
@@ -136,7 +135,7 @@ func (b *Broker) checkConnections() error {
 		return refuse("queued.max.request.bytes", "queued.max.request.bytes must be larger or equal to socket.request.max.bytes: they are %d and %d", q, m)
 	}
 	if b.Socket.MaxConnectionsPerIP == 0 && len(b.Socket.MaxConnectionsPerHost) == 0 {
-		return refuse("max.connections.per.ip", "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.")
+		return require("max.connections.per.ip", "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.", "")
 	}
 	delay, idle := b.long("connection.failed.authentication.delay.ms"), b.long("connections.max.idle.ms")
 	if idle >= 0 && delay >= idle {

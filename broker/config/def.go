@@ -88,13 +88,23 @@ func (k *Key) Sensitive() bool { return k.Type == Password }
 type Error struct {
 	Key, Value, Reason string
 	text               string
+	more               string // what the text of a start-up error says beyond Kafka's
+	requirement        bool
 }
 
 func (e *Error) Error() string {
 	if e.text != "" {
-		return e.text
+		return e.text + e.more
 	}
 	return "Invalid value " + e.Value + " for configuration " + e.Key + ": " + e.Reason
+}
+
+// Answer is the text as Kafka sends it to clients, without what Gregor adds for people who start a broker.
+func (e *Error) Answer() string {
+	if e.requirement {
+		return "requirement failed: " + e.text
+	}
+	return strings.TrimSuffix(e.Error(), e.more)
 }
 
 // Structural tells whether the setting as a whole is wrong (an unknown key, a conflict between two keys) rather than one value: Kafka answers
@@ -106,6 +116,11 @@ func invalid(key, value, reason string) *Error {
 		value = "null"
 	}
 	return &Error{Key: key, Value: value, Reason: reason}
+}
+
+// require is a check that Kafka makes of all settings together; more says what they are.
+func require(key, text, more string, args ...any) *Error {
+	return &Error{Key: key, text: text, more: fmt.Sprintf(more, args...), requirement: true}
 }
 
 func refuse(key, format string, args ...any) *Error {

@@ -97,7 +97,7 @@ func (b *Broker) describe(name string, perBroker bool) Entry {
 	e := Entry{Name: name, Source: SourceDefault, ReadOnly: true, Sensitive: !known}
 	if known {
 		e.Type, e.Sensitive = k.Type, k.Sensitive()
-		e.ReadOnly = k.Update == ReadOnly || name != k.Name
+		e.ReadOnly = !k.Dynamic() || name != k.Name
 		if name == k.Name {
 			e.Doc = k.Doc
 		}

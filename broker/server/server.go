@@ -23,7 +23,7 @@ type Server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	listeners []*listener
+	listeners []*listener // guarded by mu once Listen has returned
 
 	nextConn atomic.Int64
 	wg       sync.WaitGroup // accept loops, the sweeper, connections
@@ -49,6 +49,8 @@ type listener struct {
 	ln    net.Listener
 	rate  *rateLimit
 	conns int // guarded by Server.mu
+	// closed, guarded by Server.mu: removed from a server that goes on.
+	closed bool
 }
 
 // New checks the options and builds a server that does not listen yet.
@@ -77,18 +79,28 @@ func New(opt Options) (*Server, error) {
 // Listen opens every listener, so that addresses are known and clients can connect; nothing is accepted before Serve.
 func (s *Server) Listen() error {
 	for _, lc := range s.opt.Listeners {
-		ln, err := s.opt.Listen("tcp", lc.Addr)
+		l, err := s.open(lc)
 		if err != nil {
 			s.closeListeners()
-			return fmt.Errorf("listener %s: cannot listen on %s: %w", lc.Name, lc.Addr, err)
+			return err
 		}
-		s.listeners = append(s.listeners, &listener{ListenerConfig: lc, ln: ln, rate: newRateLimit(lc.ConnectionRate)})
+		s.listeners = append(s.listeners, l)
 	}
 	return nil
 }
 
+func (s *Server) open(lc ListenerConfig) (*listener, error) {
+	ln, err := s.opt.Listen("tcp", lc.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listener %s: cannot listen on %s: %w", lc.Name, lc.Addr, err)
+	}
+	return &listener{ListenerConfig: lc, ln: ln, rate: newRateLimit(lc.ConnectionRate)}, nil
+}
+
 // Addr is the address the named listener is bound to, nil if there is none.
 func (s *Server) Addr(name string) net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, l := range s.listeners {
 		if l.Name == name {
 			return l.ln.Addr()
@@ -116,6 +128,8 @@ func (s *Server) Serve() {
 }
 
 func (s *Server) closeListeners() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, l := range s.listeners {
 		l.ln.Close()
 	}
@@ -156,23 +170,23 @@ func (s *Server) accept(l *listener) {
 func (s *Server) waitForRoom(l *listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.mu.stopping && ((l.MaxConnections > 0 && l.conns >= l.MaxConnections) ||
+	for !s.mu.stopping && !l.closed && ((l.MaxConnections > 0 && l.conns >= l.MaxConnections) ||
 		(s.opt.MaxConnections > 0 && !l.ControlPlane && !s.protected(l) && s.mu.counted >= s.opt.MaxConnections)) {
 		s.mu.room.Wait()
 	}
-	return !s.mu.stopping
+	return !s.mu.stopping && !l.closed
 }
 
 // admit starts a connection unless its address has too many.
 func (s *Server) admit(l *listener, nc net.Conn) {
 	host := hostOf(nc.RemoteAddr())
+	s.mu.Lock()
 	limit, ok := s.opt.MaxConnectionsPerIPOverrides[host]
 	if !ok && s.opt.MaxConnectionsPerIP > 0 {
 		limit, ok = s.opt.MaxConnectionsPerIP, true
 	}
-	s.mu.Lock()
-	if s.mu.stopping || (ok && s.mu.perIP[host] >= limit) {
-		stopping := s.mu.stopping
+	if s.mu.stopping || l.closed || (ok && s.mu.perIP[host] >= limit) {
+		stopping := s.mu.stopping || l.closed
 		s.mu.Unlock()
 		if !stopping {
 			s.log.Infof("Rejected connection from %s on listener %s, address already has the configured maximum of %d connections.",
@@ -189,7 +203,8 @@ func (s *Server) admit(l *listener, nc net.Conn) {
 		s.mu.counted++
 	}
 	var victim *conn
-	if s.opt.MaxConnections > 0 && s.protected(l) && s.mu.counted-s.mu.evicted > s.opt.MaxConnections {
+	most := s.opt.MaxConnections
+	if most > 0 && s.protected(l) && s.mu.counted-s.mu.evicted > most {
 		victim = s.evict()
 	}
 	s.wg.Add(1)
@@ -197,12 +212,18 @@ func (s *Server) admit(l *listener, nc net.Conn) {
 	go c.serve()
 	if victim != nil {
 		s.log.Infof("Closing connection %s of listener %s, which has been idle longest: listener %s needs room, and max.connections is %d.",
-			victim.ID(), victim.listener.Name, l.Name, s.opt.MaxConnections)
+			victim.ID(), victim.listener.Name, l.Name, most)
 		victim.abort()
 	}
 }
 
-// protected says whether max.connections does not hold a listener back: brokers must reach each other however many clients there are. A
+func (s *Server) isProtected(l *listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.protected(l)
+}
+
+// protected, with mu held, says whether max.connections does not hold a listener back: brokers must reach each other however many clients there are. A
 // listener that is the only one is everybody's.
 func (s *Server) protected(l *listener) bool { return l.InterBroker && len(s.listeners) > 1 }
 

@@ -84,6 +84,9 @@ func (s *State) Apply(ev Event) Plan {
 				s.settle(b, p)
 			}
 		}
+	case DefaultUncleanChanged:
+		s.cfg.Unclean = ev.Unclean
+		s.eachOn(func(p *partition) { s.settle(b, p) })
 	case UncleanChanged:
 		if t := s.topics[ev.Topic]; t != nil {
 			t.unclean = ev.Unclean

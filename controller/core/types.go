@@ -115,6 +115,8 @@ type (
 		Topic   string
 		Unclean *bool
 	}
+	// DefaultUncleanChanged: unclean.leader.election.enable of the controller's broker changed.
+	DefaultUncleanChanged struct{ Unclean bool }
 )
 
 func (Elected) event()              {}
@@ -129,6 +131,8 @@ func (StatesRead) event()           {}
 func (LogDirFailed) event()         {}
 func (ElectPreferred) event()       {}
 func (UncleanChanged) event()       {}
+
+func (DefaultUncleanChanged) event() {}
 
 // WriteKind is a kind of write.
 type WriteKind uint8

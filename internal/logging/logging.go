@@ -1,7 +1,8 @@
 // Package logging makes the process's log: logrus with Kafka's line layout, or JSON.
 //
-// Owns: nothing but the formatter. Guarded by: logrus serialises the writes of one Logger. Imports: logrus only. Kafka's counterpart:
-// config/log4j.properties with the pattern "[%d] %p %m (%c)%n".
+// Owns: the formatter, and the levels of the loggers by name, which may change at any time (Levels). Guarded by: Levels.mu; a lock around
+// the output keeps lines whole. Imports: logrus only. Kafka's counterpart: config/log4j.properties with the pattern
+// "[%d] %p %m (%c)%n", and kafka.utils.Log4jController.
 package logging
 
 import (
@@ -34,12 +35,21 @@ func New(w io.Writer, format, level string) (*logrus.Logger, error) {
 	default:
 		return nil, fmt.Errorf("log format %q: use kafka or json", format)
 	}
+	withLevels(l)
 	return l, nil
 }
 
-// Named returns log with the name under which its lines appear.
+// Named returns log with the name under which its lines appear, and the level that this name has (see Levels).
 func Named(log logrus.FieldLogger, name string) logrus.FieldLogger {
-	return log.WithField(NameField, name)
+	levels := LevelsOf(log)
+	if levels == nil {
+		return log.WithField(NameField, name)
+	}
+	named := logrus.NewEntry(levels.logger(name))
+	if e, ok := log.(*logrus.Entry); ok {
+		named = named.WithFields(e.Data)
+	}
+	return named.WithField(NameField, name)
 }
 
 // KafkaFormatter writes Kafka's line layout. Fields other than the name and the error follow the message as key=value.
@@ -77,7 +87,7 @@ func (KafkaFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	}
 	name, ok := e.Data[NameField].(string)
 	if !ok {
-		name = "kafka.server.KafkaServer"
+		name = Server
 	}
 	b.WriteString(" (")
 	b.WriteString(name)
