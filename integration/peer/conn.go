@@ -37,12 +37,25 @@ func (c *Conn) Frame(req kmsg.Request) []byte {
 
 // Request sends a request and reads its answer.
 func (c *Conn) Request(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	resp := req.ResponseKind()
-	resp.SetVersion(req.GetVersion())
 	body, err := c.RoundTrip(ctx, c.Frame(req))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kmsg.NameForKey(req.Key()), err)
 	}
+	return decode(req, body)
+}
+
+// Receive reads the answer to a request whose frame was written before; the connection's deadline bounds it.
+func (c *Conn) Receive(req kmsg.Request) (kmsg.Response, error) {
+	body, err := c.read()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kmsg.NameForKey(req.Key()), err)
+	}
+	return decode(req, body)
+}
+
+func decode(req kmsg.Request, body []byte) (kmsg.Response, error) {
+	resp := req.ResponseKind()
+	resp.SetVersion(req.GetVersion())
 	// A flexible response header has tags behind the correlation id, except ApiVersions'.
 	if resp.IsFlexible() && resp.Key() != kmsg.ApiVersions.Int16() {
 		if len(body) == 0 || body[0] != 0 {
@@ -68,6 +81,11 @@ func (c *Conn) RoundTrip(ctx context.Context, frame []byte) ([]byte, error) {
 	if _, err := c.Write(frame); err != nil {
 		return nil, err
 	}
+	return c.read()
+}
+
+// read returns the next answer from behind the correlation id.
+func (c *Conn) read() ([]byte, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(c, head[:]); err != nil {
 		return nil, err

@@ -46,14 +46,8 @@ func StartGregorZooKeeper(ctx context.Context, dir string) (*ZooKeeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(dir, "gregor-zookeeper", nil, bin, "zookeeper-server-start", config)
-	if err != nil {
-		return nil, err
-	}
-	z := &ZooKeeper{Process: p, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: dir}
-	if err := z.waitServing(ctx); err != nil {
-		z.Close()
-		return nil, err
-	}
-	return z, nil
+	z := &ZooKeeper{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: dir, start: func() (*Process, error) {
+		return startProcess(dir, "gregor-zookeeper", nil, bin, "zookeeper-server-start", config)
+	}}
+	return z.run(ctx)
 }

@@ -21,6 +21,27 @@ type ZooKeeper struct {
 	*Process
 	Addr string
 	Dir  string
+
+	start func() (*Process, error)
+}
+
+// run starts the process and waits until it serves.
+func (z *ZooKeeper) run(ctx context.Context) (*ZooKeeper, error) {
+	p, err := z.start()
+	if err != nil {
+		return nil, err
+	}
+	z.Process = p
+	if err := z.waitServing(ctx); err != nil {
+		z.Close()
+		return nil, err
+	}
+	return z, nil
+}
+
+// Restart starts the server anew on the same port and data, after a Stop or a Kill.
+func (z *ZooKeeper) Restart(ctx context.Context) (*ZooKeeper, error) {
+	return (&ZooKeeper{Addr: z.Addr, Dir: z.Dir, start: z.start}).run(ctx)
 }
 
 // StartZooKeeper starts Debian's ZooKeeper on data under dir (Apache Kafka's own jar where Debian's is missing) and waits until it
@@ -52,17 +73,10 @@ func StartZooKeeper(ctx context.Context, dir string) (*ZooKeeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(dir, "zookeeper", nil, "java", "-Xmx512m", logOption, "-cp", cp,
-		"org.apache.zookeeper.server.quorum.QuorumPeerMain", config)
-	if err != nil {
-		return nil, err
-	}
-	z := &ZooKeeper{Process: p, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: dir}
-	if err := z.waitServing(ctx); err != nil {
-		z.Close()
-		return nil, err
-	}
-	return z, nil
+	z := &ZooKeeper{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: dir, start: func() (*Process, error) {
+		return startProcess(dir, "zookeeper", nil, "java", "-Xmx512m", logOption, "-cp", cp, "org.apache.zookeeper.server.quorum.QuorumPeerMain", config)
+	}}
+	return z.run(ctx)
 }
 
 // waitServing waits for "Mode:" in the answer to srvr: "ruok" is answered before the server serves.
