@@ -1,0 +1,23 @@
+package scripts
+
+// classes are the Java classes behind the scripts.
+var classes = map[string]string{
+	"kafka-acls":                "kafka.admin.AclCommand",
+	"kafka-broker-api-versions": "kafka.admin.BrokerApiVersionsCommand",
+	"kafka-configs":             "kafka.admin.ConfigCommand",
+	"kafka-console-consumer":    "kafka.tools.ConsoleConsumer",
+	"kafka-console-producer":    "kafka.tools.ConsoleProducer",
+	"kafka-consumer-groups":     "kafka.admin.ConsumerGroupCommand",
+	"kafka-consumer-perf-test":  "kafka.tools.ConsumerPerformance",
+	"kafka-delete-records":      "kafka.admin.DeleteRecordsCommand",
+	"kafka-dump-log":            "kafka.tools.DumpLogSegments",
+	"kafka-features":            "kafka.admin.FeatureCommand",
+	"kafka-get-offsets":         "kafka.tools.GetOffsetShell",
+	"kafka-leader-election":     "kafka.admin.LeaderElectionCommand",
+	"kafka-log-dirs":            "kafka.admin.LogDirsCommand",
+	"kafka-producer-perf-test":  "org.apache.kafka.tools.ProducerPerformance",
+	"kafka-topics":              "kafka.admin.TopicCommand",
+	"kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
+	"kafka-verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
+	"zookeeper-shell":           "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka",
+}
