@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"io"
 
+	"gregor/tools/brokerapiversions"
 	"gregor/tools/consoleconsumer"
 	"gregor/tools/consoleproducer"
+	"gregor/tools/deleterecords"
 	"gregor/tools/dumplog"
+	"gregor/tools/features"
 	"gregor/tools/getoffsetshell"
+	"gregor/tools/logdirs"
 	"gregor/tools/serverstop"
 	"gregor/tools/topics"
 	"gregor/tools/zookeeperserver"
@@ -32,6 +36,10 @@ func init() {
 		{"kafka-console-producer", "kafka.tools.ConsoleProducer", "write each line of standard input to a topic", consoleproducer.Main},
 		{"kafka-console-consumer", "kafka.tools.ConsoleConsumer", "write a topic's records to standard output", consoleconsumer.Main},
 		{"kafka-dump-log", "kafka.tools.DumpLogSegments", "print what log segments and their indexes hold", dumplog.Main},
+		{"kafka-broker-api-versions", "kafka.admin.BrokerApiVersionsCommand", "print which requests brokers understand", brokerapiversions.Main},
+		{"kafka-log-dirs", "kafka.admin.LogDirsCommand", "print the directories of brokers and what lies in them", logdirs.Main},
+		{"kafka-delete-records", "kafka.admin.DeleteRecordsCommand", "delete the records before given offsets", deleterecords.Main},
+		{"kafka-features", "kafka.admin.FeatureCommand", "print and change the finalized features of a cluster", features.Main},
 		{"kafka-server-stop", "", "stop the brokers on this machine", serverstop.Kafka.Main},
 		{"zookeeper-server-stop", "", "stop the ZooKeeper servers of gregor on this machine", serverstop.ZooKeeper.Main},
 		{"kafka-get-offsets", "kafka.tools.GetOffsetShell", "print the offsets of a topic's partitions", getoffsetshell.Main},

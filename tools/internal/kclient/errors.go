@@ -3,6 +3,9 @@ package kclient
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -24,23 +27,54 @@ const errorsPackage = "org.apache.kafka.common.errors."
 
 // classes are the exceptions whose names do not follow from the error's name.
 var classes = map[int16]string{
-	kerr.UnknownServerError.Code:      "UnknownServerException",
-	kerr.UnknownTopicOrPartition.Code: "UnknownTopicOrPartitionException",
-	kerr.TopicAlreadyExists.Code:      "TopicExistsException",
-	kerr.InvalidTopicException.Code:   "InvalidTopicException",
-	kerr.MessageTooLarge.Code:         "RecordTooLargeException",
-	kerr.RequestTimedOut.Code:         "TimeoutException",
-	kerr.InvalidConfig.Code:           "InvalidConfigurationException",
-	kerr.NotLeaderForPartition.Code:   "NotLeaderOrFollowerException",
-	kerr.NetworkException.Code:        "NetworkException",
-	kerr.OffsetOutOfRange.Code:        "OffsetOutOfRangeException",
-	kerr.CorruptMessage.Code:          "CorruptRecordException",
+	kerr.UnknownServerError.Code:                 "UnknownServerException",
+	kerr.CorruptMessage.Code:                     "CorruptRecordException",
+	kerr.NotLeaderForPartition.Code:              "NotLeaderOrFollowerException",
+	kerr.RequestTimedOut.Code:                    "TimeoutException",
+	kerr.MessageTooLarge.Code:                    "RecordTooLargeException",
+	kerr.StaleControllerEpoch.Code:               "ControllerMovedException",
+	kerr.OffsetMetadataTooLarge.Code:             "OffsetMetadataTooLarge",
+	kerr.RecordListTooLarge.Code:                 "RecordBatchTooLargeException",
+	kerr.TopicAuthorizationFailed.Code:           "TopicAuthorizationException",
+	kerr.GroupAuthorizationFailed.Code:           "GroupAuthorizationException",
+	kerr.ClusterAuthorizationFailed.Code:         "ClusterAuthorizationException",
+	kerr.TopicAlreadyExists.Code:                 "TopicExistsException",
+	kerr.InvalidConfig.Code:                      "InvalidConfigurationException",
+	kerr.OutOfOrderSequenceNumber.Code:           "OutOfOrderSequenceException",
+	kerr.DuplicateSequenceNumber.Code:            "DuplicateSequenceException",
+	kerr.InvalidProducerIDMapping.Code:           "InvalidPidMappingException",
+	kerr.InvalidTransactionTimeout.Code:          "InvalidTxnTimeoutException",
+	kerr.TransactionalIDAuthorizationFailed.Code: "TransactionalIdAuthorizationException",
+	kerr.KafkaStorageError.Code:                  "KafkaStorageException",
+	kerr.SaslAuthenticationFailed.Code:           "SaslAuthenticationException",
+	kerr.DelegationTokenAuthDisabled.Code:        "DelegationTokenDisabledException",
+	kerr.DelegationTokenRequestNotAllowed.Code:   "UnsupportedByAuthenticationException",
+	kerr.DelegationTokenAuthorizationFailed.Code: "DelegationTokenAuthorizationException",
+	kerr.NonEmptyGroup.Code:                      "GroupNotEmptyException",
 }
 
-// messages are Kafka's default texts where kerr, which follows newer versions, words them otherwise.
+// messages are Kafka's default texts where kerr, which follows newer versions, words them otherwise. Those that only lack the full
+// stop are in unfinished.
 var messages = map[int16]string{
-	kerr.UnknownTopicOrPartition.Code: "This server does not host this topic-partition.",
-	kerr.TopicAlreadyExists.Code:      "Topic with this name already exists.",
+	kerr.NotLeaderForPartition.Code: "For requests intended only for the leader, this error indicates that the broker is not the current leader. " +
+		"For requests intended for any replica, this error indicates that the broker is not a replica of the topic partition.",
+	kerr.ReplicaNotAvailable.Code: "The replica is not available for the requested topic-partition. Produce/Fetch requests and other requests " +
+		"intended only for the leader or follower return NOT_LEADER_OR_FOLLOWER if the broker is not a replica of the topic-partition.",
+	kerr.InvalidGroupID.Code:                     "The configured groupId is invalid.",
+	kerr.TopicAuthorizationFailed.Code:           "Topic authorization failed.",
+	kerr.GroupAuthorizationFailed.Code:           "Group authorization failed.",
+	kerr.InvalidProducerEpoch.Code:               "Producer attempted to produce with an old epoch.",
+	kerr.TransactionalIDAuthorizationFailed.Code: "Transactional Id authorization failed.",
+	kerr.InvalidRecord.Code:                      "This record has failed the validation on broker and hence will be rejected.",
+	kerr.UnknownTopicOrPartition.Code:            "This server does not host this topic-partition.",
+	kerr.TopicAlreadyExists.Code:                 "Topic with this name already exists.",
+}
+
+// unfinished are the errors whose text in kerr lacks the full stop.
+var unfinished = []int16{
+	kerr.MessageTooLarge.Code, kerr.FencedLeaderEpoch.Code, kerr.UnknownLeaderEpoch.Code, kerr.StaleBrokerEpoch.Code,
+	kerr.OffsetNotAvailable.Code, kerr.MemberIDRequired.Code, kerr.PreferredLeaderNotAvailable.Code, kerr.GroupMaxSizeReached.Code,
+	kerr.EligibleLeadersNotAvailable.Code, kerr.ElectionNotNeeded.Code,
 }
 
 // Error turns an error code and the broker's own message into an *APIError; nil for code 0.
@@ -55,6 +89,8 @@ func Error(code int16, message *string) error {
 	out := &APIError{Code: code, Message: e.Description}
 	if m, ok := messages[code]; ok {
 		out.Message = m
+	} else if slices.Contains(unfinished, code) {
+		out.Message += "."
 	}
 	if message != nil && *message != "" {
 		out.Message = *message
@@ -101,4 +137,47 @@ func ConfigError(message string) error {
 // IllegalArgument is Java's exception for a bad argument.
 func IllegalArgument(message string) error {
 	return &APIError{Class: "java.lang.IllegalArgumentException", Message: message}
+}
+
+// NumberFormat is Java's exception for a word that is no number.
+func NumberFormat(word string) error {
+	return &APIError{Class: "java.lang.NumberFormatException", Message: fmt.Sprintf("For input string: %q", word)}
+}
+
+// CausedError is an exception that only says what could not be done; the cause tells why.
+type CausedError struct {
+	Class   string
+	Message string
+	Cause   error
+}
+
+func (e *CausedError) Error() string { return e.Message + ": " + e.Cause.Error() }
+
+func (e *CausedError) Unwrap() error { return e.Cause }
+
+// Executed is how the failure of a request reaches those who wait for it.
+func Executed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &CausedError{Class: "java.util.concurrent.ExecutionException", Message: trace(err), Cause: err}
+}
+
+func trace(err error) string {
+	switch e := err.(type) { //nolint:errorlint // the outermost exception is the one to name
+	case *APIError:
+		return e.Trace()
+	case *CausedError:
+		return e.Class + ": " + e.Message
+	}
+	return err.Error()
+}
+
+// Uncaught shows an error as a Java program does whose main method throws it, without the stack, and returns the exit code.
+func Uncaught(w io.Writer, err error) int {
+	fmt.Fprintln(w, `Exception in thread "main" `+trace(err))
+	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
+		fmt.Fprintln(w, "Caused by: "+trace(cause))
+	}
+	return 1
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -97,4 +98,28 @@ func TestAnUnreachableBrokerIsTriedUntilTheTimeIsUp(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+// Orders that Apache Kafka 2.7.2's kafka-log-dirs.sh and kafka-delete-records.sh printed.
+func TestPartitionsComeInTheOrderOfKafkasTables(t *testing.T) {
+	tp := func(topic string, p int32) TopicPartition { return TopicPartition{topic, p} }
+	t1 := []TopicPartition{tp("t1", 0), tp("t1", 1), tp("t1", 2)}
+	if got := fmt.Sprint(ScalaOrderPartitions(t1)); got != "[t1-2 t1-1 t1-0]" {
+		t.Error(got)
+	}
+	if got := fmt.Sprint(HashOrderPartitions(t1[:2], 3)); got != "[t1-1 t1-0]" {
+		t.Error(got)
+	}
+	if got := fmt.Sprint(ScalaOrderInts([]int32{2, 0, 1001})); got != "[0 2 1001]" {
+		t.Error(got)
+	}
+}
+
+func TestAnUncaughtErrorReadsLikeJavas(t *testing.T) {
+	var b strings.Builder
+	code := Uncaught(&b, Executed(Error(kerr.InvalidTopicException.Code, nil)))
+	const e = "org.apache.kafka.common.errors.InvalidTopicException: The request attempted to perform an operation on an invalid topic."
+	if want := "Exception in thread \"main\" java.util.concurrent.ExecutionException: " + e + "\nCaused by: " + e + "\n"; code != 1 || b.String() != want {
+		t.Errorf("%d %q, want %q", code, b.String(), want)
+	}
 }
