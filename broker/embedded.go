@@ -5,9 +5,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
-	"gregor/broker/config"
 	"gregor/internal/logging"
 	"gregor/zkmeta"
 	"gregor/zkmeta/zkserver"
@@ -24,8 +21,10 @@ type ZooKeeper struct {
 // embeddedTick gives sessions of 4 to 40 seconds, which holds Kafka's default of 18.
 const embeddedTick = 2 * time.Second
 
-// StartZooKeeper starts the embedded ZooKeeper that gregor.zookeeper.embedded asks for, at the first address of zookeeper.connect.
-func StartZooKeeper(cfg *config.Broker, listen func(network, addr string) (net.Listener, error), log logrus.FieldLogger) (*ZooKeeper, error) {
+// StartZooKeeper starts the embedded ZooKeeper that gregor.zookeeper.embedded asks for, at the first address of zookeeper.connect, with
+// the options of the broker beside it.
+func StartZooKeeper(opt Options) (*ZooKeeper, error) {
+	cfg, listen := opt.Config, opt.Listen
 	if listen == nil {
 		listen = net.Listen
 	}
@@ -38,9 +37,10 @@ func StartZooKeeper(cfg *config.Broker, listen func(network, addr string) (net.L
 		return nil, fmt.Errorf("embedded ZooKeeper: listen on %s (zookeeper.connect): %w", servers[0], err)
 	}
 	srv, err := zkserver.New(zkserver.Options{
+		FS:       opt.FS,
 		DataDir:  cfg.Gregor.ZooKeeperDataDir,
 		TickTime: embeddedTick,
-		Log:      logging.Named(log, "org.apache.zookeeper.server.ZooKeeperServer"),
+		Log:      logging.Named(opt.Log, "org.apache.zookeeper.server.ZooKeeperServer"),
 	})
 	if err != nil {
 		ln.Close()

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"gregor/internal/vfs"
 	"gregor/storage/checkpoint"
 )
 
@@ -130,7 +131,7 @@ func (m *Manager) openDir(d *logDir) (meta checkpoint.Meta, found bool, err erro
 			return meta, false, err
 		}
 		m.log.Infof("Log directory %s not found, creating it.", d.path)
-		if err := m.makeDirs(d.path); err != nil {
+		if err := vfs.MakeDirs(fs, d.path); err != nil {
 			return meta, false, err
 		}
 	}
@@ -138,20 +139,6 @@ func (m *Manager) openDir(d *logDir) (meta checkpoint.Meta, found bool, err erro
 		return meta, false, err
 	}
 	return checkpoint.ReadMeta(fs, d.file(checkpoint.MetaFile))
-}
-
-// makeDirs makes a directory with its parents, durably.
-func (m *Manager) makeDirs(path string) error {
-	parent := filepath.Dir(path)
-	if _, err := m.fs.Stat(parent); isNotExist(err) && parent != path {
-		if err := m.makeDirs(parent); err != nil {
-			return err
-		}
-	}
-	if err := m.fs.MkdirAll(path, 0o755); err != nil {
-		return err
-	}
-	return m.fs.SyncDir(parent)
 }
 
 // checkMeta finds out who the directories belong to.

@@ -164,6 +164,13 @@ func (f *faultFile) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
+func (f *faultFile) allocate(off, n int64) error {
+	if err := f.hook(OpWrite, f.Name()); err != nil {
+		return err
+	}
+	return Allocate(f.File, off, n)
+}
+
 func (f *faultFile) Sync() error {
 	if err := f.hook(OpSync, f.Name()); err != nil {
 		return err

@@ -31,7 +31,7 @@ type memNode struct {
 	modTime time.Time
 
 	data   []byte
-	synced []byte // what survives a crash; the same backing array never serves both
+	synced []byte // what survives a crash: of data's array as long as nothing below its end is written again
 
 	entries       map[string]*memNode
 	syncedEntries map[string]*memNode
@@ -136,6 +136,13 @@ func (m *Mem) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 		m.resize(n, 0)
 	}
 	return &memFile{m: m, n: n, name: name, writable: flag&(os.O_WRONLY|os.O_RDWR) != 0}, nil
+}
+
+// unshare gives data an array of its own before something below the end of the synced bytes is written.
+func (n *memNode) unshare(off int64) {
+	if off < int64(len(n.synced)) && len(n.data) > 0 && &n.synced[0] == &n.data[0] {
+		n.data = slices.Clone(n.data)
+	}
 }
 
 // resize changes a file's length; it never writes into the synced copy.
@@ -432,6 +439,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	n := 0
 	if len(p) > 0 {
+		f.n.unshare(off)
 		n = copy(f.n.data[off:], p)
 	}
 	f.n.modTime = time.Now()
@@ -466,7 +474,7 @@ func (f *memFile) Sync() error {
 	if err := f.check("sync", false); err != nil {
 		return err
 	}
-	f.n.synced = append(f.n.synced[:0], f.n.data...)
+	f.n.synced = f.n.data[:len(f.n.data):len(f.n.data)]
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -26,6 +27,17 @@ func (f osFile) Size() (int64, error) {
 func (f osFile) Sync() error {
 	if err := unix.Fdatasync(int(f.File.Fd())); err != nil {
 		return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+func (f osFile) allocate(off, n int64) error {
+	err := unix.Fallocate(int(f.File.Fd()), 0, off, n)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	if err != nil {
+		return &fs.PathError{Op: "fallocate", Path: f.Name(), Err: err}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"path/filepath"
 )
 
 // ErrLocked is returned by FS.Lock when another process (or another Lock of this one) holds the lock.
@@ -53,6 +54,32 @@ type FS interface {
 // that is much faster than a Sync of each.
 type Syncer interface {
 	SyncAll(dir string) error
+}
+
+// MakeDirs makes a directory with its parents, durably, unless it is there.
+func MakeDirs(fsys FS, path string) error {
+	if _, err := fsys.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := MakeDirs(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	return fsys.SyncDir(parent)
+}
+
+// Allocate reserves n bytes from off on, growing the file, so that a later write there cannot run out of space and a sync of it need
+// not write a new length. Where that cannot be done it does nothing: the file then grows as it is written.
+func Allocate(f File, off, n int64) error {
+	if a, ok := f.(interface{ allocate(off, n int64) error }); ok {
+		return a.allocate(off, n)
+	}
+	return nil
 }
 
 // ReadFile reads a whole file of at most limit bytes.

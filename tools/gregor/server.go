@@ -119,7 +119,7 @@ func (p *process) main() int {
 	var zk *broker.ZooKeeper
 	if p.cfg.Gregor.EmbeddedZooKeeper {
 		var err error
-		if zk, err = broker.StartZooKeeper(p.cfg, nil, p.log); err != nil {
+		if zk, err = broker.StartZooKeeper(broker.Options{Config: p.cfg, Log: p.log}); err != nil {
 			return p.fail(err)
 		}
 		defer zk.Close()

@@ -17,9 +17,10 @@
 //
 // Why a log beside bbolt: a bbolt commit syncs twice and rewrites every touched page; the log appends and syncs once, for
 // everything that is waiting. bbolt takes what changed in the background when the log has grown, so that a start reads at
-// most checkpointBytes of log.
+// most checkpointBytes of log. On a file system that is not the operating system's (Options.FS), where bbolt cannot work, the
+// checkpoint is a plain file.
 //
-// Imports: zkmeta/jute, zkmeta/zkserver/tree.
+// Imports: internal/vfs, zkmeta/jute, zkmeta/zkserver/tree.
 //
 // Kafka's counterpart: none (bin/zookeeper-server-start.sh starts ZooKeeper's QuorumPeerMain).
 package zkserver

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"gregor/internal/vfs"
 	"gregor/zkmeta/jute"
 	"gregor/zkmeta/zkserver/tree"
 )
@@ -21,7 +22,8 @@ import (
 type Options struct {
 	DataDir    string
 	DataLogDir string // of the transaction log; DataDir when empty
-	InMemory   bool   // keeps nothing; the directories are not used
+	FS         vfs.FS // of the directories; nil: vfs.OS
+	InMemory   bool   // keeps nothing; FS and the directories are not used
 
 	TickTime          time.Duration // 3 s when zero
 	MinSessionTimeout time.Duration // 2 ticks when zero
@@ -127,6 +129,9 @@ func New(o Options) (*Server, error) {
 	if o.DataLogDir == "" {
 		o.DataLogDir = o.DataDir
 	}
+	if o.FS == nil {
+		o.FS = vfs.OS
+	}
 	s := &Server{
 		opts: o, log: o.Log, begun: time.Now(), watches: tree.NewWatches(),
 		conns: map[tree.WatcherID]*conn{}, sessions: map[int64]*session{},
@@ -141,7 +146,7 @@ func New(o Options) (*Server, error) {
 			return nil, errors.New("zookeeper: no dataDir is given")
 		}
 		var err error
-		if s.store, s.tree, err = openStore(o.DataDir, o.DataLogDir); err != nil {
+		if s.store, s.tree, err = openStore(o.FS, o.DataDir, o.DataLogDir); err != nil {
 			return nil, err
 		}
 	}

@@ -5,23 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 
-	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
-	"golang.org/x/sys/unix"
-
-	"gregor/zkmeta/jute"
+	"gregor/internal/vfs"
 	"gregor/zkmeta/zkserver/tree"
 )
 
 const (
-	dbName    = "gregor-zk.db"
 	logPrefix = "gregor-zk.log."
 
 	// checkpointBytes is how much log makes a checkpoint: about a second of reading at a start.
@@ -35,20 +31,15 @@ const (
 	recordHeader = 8  // length and CRC-32C of what follows
 )
 
-var (
-	castagnoli     = crc32.MakeTable(crc32.Castagnoli)
-	bucketNodes    = []byte("nodes")
-	bucketSessions = []byte("sessions")
-	bucketMeta     = []byte("meta")
-	keyZxid        = []byte("zxid")
-)
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // store is the files of a server: a checkpoint and the log since.
 type store struct {
-	db     *bolt.DB
+	fs     vfs.FS
+	saved  checkpoints
 	logDir string
 	files  []logFile // in order; the last one is being written once there is a file
-	file   *os.File  // nil until the first transaction after a start or a checkpoint
+	file   vfs.File  // nil until the first transaction after a start or a checkpoint
 	at     int64     // where the next record goes
 	size   int64     // what is allocated
 	bytes  int64     // of log since the last checkpoint
@@ -60,84 +51,50 @@ type logFile struct {
 }
 
 // openStore opens or makes the files and rebuilds the tree from them.
-func openStore(dir, logDir string) (*store, *tree.Tree, error) {
+func openStore(fsys vfs.FS, dir, logDir string) (*store, *tree.Tree, error) {
 	for _, d := range []string{dir, logDir} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+		if err := vfs.MakeDirs(fsys, d); err != nil {
 			return nil, nil, fmt.Errorf("zookeeper data directory: %w", err)
 		}
-		if foreign, _ := filepath.Glob(filepath.Join(d, "version-2", "*")); len(foreign) > 0 {
-			return nil, nil, fmt.Errorf("zookeeper data directory %s holds the files of an Apache ZooKeeper (%s), which the embedded "+
-				"server does not read: give it another dataDir, or go on running that ZooKeeper", d, foreign[0])
+		if foreign, err := fsys.ReadDir(filepath.Join(d, "version-2")); err == nil && len(foreign) > 0 {
+			return nil, nil, fmt.Errorf("zookeeper data directory %s holds the files of an Apache ZooKeeper (version-2/%s), which the embedded "+
+				"server does not read: give it another dataDir, or go on running that ZooKeeper", d, foreign[0].Name())
 		}
 	}
-	path := filepath.Join(dir, dbName)
-	db, err := bolt.Open(path, 0o644, &bolt.Options{
-		Timeout: 100 * time.Millisecond, NoFreelistSync: true, FreelistType: bolt.FreelistMapType,
-	})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, nil, fmt.Errorf("zookeeper data directory %s is in use by another server (%s is locked)", dir, path)
+	saved, err := openCheckpoints(fsys, dir)
+	if errors.Is(err, errInUse) {
+		return nil, nil, fmt.Errorf("zookeeper data directory %s is in use by another server: %w", dir, err)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("zookeeper store %s: %w", path, err)
+		return nil, nil, fmt.Errorf("zookeeper store: %w", err)
 	}
-	s := &store{db: db, logDir: logDir}
-	t, err := s.load()
-	if err == nil {
+	s := &store{fs: fsys, saved: saved, logDir: logDir}
+	t, err := saved.load()
+	if err != nil {
+		err = fmt.Errorf("zookeeper store %s is damaged: %w", saved.path(), err)
+	} else {
 		err = s.replay(t)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, db.Close())
+		return nil, nil, errors.Join(err, saved.close())
 	}
 	return s, t, nil
-}
-
-// load reads the checkpoint.
-func (s *store) load() (*tree.Tree, error) {
-	var t *tree.Tree
-	err := s.db.View(func(tx *bolt.Tx) error {
-		meta := tx.Bucket(bucketMeta)
-		if meta == nil {
-			t = tree.New(true)
-			return nil
-		}
-		r := tree.NewRestorer()
-		if err := tx.Bucket(bucketNodes).ForEach(r.Node); err != nil {
-			return err
-		}
-		err := tx.Bucket(bucketSessions).ForEach(func(k, v []byte) error {
-			if len(k) != 8 || len(v) != 4+tree.PasswordSize {
-				return fmt.Errorf("session %x: bad length", k)
-			}
-			session := tree.Session{ID: int64(binary.BigEndian.Uint64(k)), TimeoutMs: int32(binary.BigEndian.Uint32(v))}
-			copy(session.Password[:], v[4:])
-			r.Session(session)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		zxid := meta.Get(keyZxid)
-		if len(zxid) != 8 {
-			return errors.New("no zxid")
-		}
-		t = r.Finish(int64(binary.BigEndian.Uint64(zxid)))
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("zookeeper store %s is damaged: %w", s.db.Path(), err)
-	}
-	return t, nil
 }
 
 // replay applies the log after the checkpoint. A file may end in a record that was being written when the process or the
 // machine died; the next file then begins where the good records end. A gap is damage.
 func (s *store) replay(t *tree.Tree) error {
-	names, err := filepath.Glob(filepath.Join(s.logDir, logPrefix+"*"))
+	entries, err := s.fs.ReadDir(s.logDir)
 	if err != nil {
-		return err
+		return fmt.Errorf("zookeeper log: %w", err)
 	}
-	for _, name := range names {
-		first, err := strconv.ParseInt(strings.TrimPrefix(filepath.Base(name), logPrefix), 16, 64)
+	for _, e := range entries {
+		hex, ok := strings.CutPrefix(e.Name(), logPrefix)
+		if !ok {
+			continue
+		}
+		name := filepath.Join(s.logDir, e.Name())
+		first, err := strconv.ParseInt(hex, 16, 64)
 		if err != nil {
 			return fmt.Errorf("zookeeper log %s: the name is not one that this server makes; move it away", name)
 		}
@@ -156,7 +113,7 @@ func (s *store) replay(t *tree.Tree) error {
 }
 
 func (s *store) replayFile(t *tree.Tree, f logFile) error {
-	b, err := os.ReadFile(f.path)
+	b, err := vfs.ReadFile(s.fs, f.path, math.MaxInt64)
 	if err != nil {
 		return fmt.Errorf("zookeeper log: %w", err)
 	}
@@ -217,17 +174,16 @@ func (s *store) write(batch []byte, first int64) error {
 	}
 	if end := s.at + int64(len(batch)); end > s.size {
 		grow := (end - s.size + growBytes - 1) / growBytes * growBytes
-		// Where the file system cannot allocate, the file grows as it is written.
-		if err := unix.Fallocate(int(s.file.Fd()), 0, s.size, grow); errors.Is(err, unix.ENOSPC) {
-			return fmt.Errorf("zookeeper log %s: %w", s.file.Name(), err)
+		if err := vfs.Allocate(s.file, s.size, grow); err != nil {
+			return fmt.Errorf("zookeeper log: %w", err)
 		}
 		s.size += grow
 	}
 	if _, err := s.file.WriteAt(batch, s.at); err != nil {
 		return fmt.Errorf("zookeeper log: %w", err)
 	}
-	if err := unix.Fdatasync(int(s.file.Fd())); err != nil {
-		return fmt.Errorf("zookeeper log %s: sync: %w", s.file.Name(), err)
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("zookeeper log: %w", err)
 	}
 	s.at += int64(len(batch))
 	s.bytes += int64(len(batch))
@@ -236,7 +192,7 @@ func (s *store) write(batch []byte, first int64) error {
 
 func (s *store) create(first int64) error {
 	path := filepath.Join(s.logDir, fmt.Sprintf("%s%016x", logPrefix, first))
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o644)
+	f, err := s.fs.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o644)
 	if err != nil {
 		return fmt.Errorf("zookeeper log: %w", err)
 	}
@@ -246,7 +202,7 @@ func (s *store) create(first int64) error {
 	if _, err := f.WriteAt(h, 0); err != nil {
 		return errors.Join(fmt.Errorf("zookeeper log: %w", err), f.Close())
 	}
-	if err := syncDir(s.logDir); err != nil {
+	if err := s.fs.SyncDir(s.logDir); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	if n := len(s.files); n > 0 && s.files[n-1].path == path {
@@ -274,84 +230,17 @@ func (s *store) closeLog() error {
 	return err
 }
 
-// checkpoint puts changes into bbolt and removes the log files that it makes needless.
+// checkpoint saves changes and removes the log files that it makes needless.
 func (s *store) checkpoint(c tree.Changes, old []logFile) error {
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		meta, err := tx.CreateBucketIfNotExists(bucketMeta)
-		if err != nil {
-			return err
-		}
-		if err := putNodes(tx, &c); err != nil {
-			return err
-		}
-		if err := putSessions(tx, &c); err != nil {
-			return err
-		}
-		return meta.Put(keyZxid, binary.BigEndian.AppendUint64(nil, uint64(c.Zxid)))
-	})
-	if err != nil {
-		return fmt.Errorf("zookeeper store %s: checkpoint: %w", s.db.Path(), err)
+	if err := s.saved.save(&c); err != nil {
+		return fmt.Errorf("zookeeper store %s: checkpoint: %w", s.saved.path(), err)
 	}
 	for _, f := range old {
-		if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := s.fs.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("zookeeper log: %w", err)
 		}
 	}
 	return nil
 }
 
-func putNodes(tx *bolt.Tx, c *tree.Changes) error {
-	nodes, err := tx.CreateBucketIfNotExists(bucketNodes)
-	if err != nil {
-		return err
-	}
-	for _, p := range c.Deleted {
-		if err := nodes.Delete([]byte(p)); err != nil {
-			return err
-		}
-	}
-	order := make([]int, len(c.Paths))
-	for i := range order {
-		order[i] = i
-	}
-	sort.Slice(order, func(i, j int) bool { return c.Paths[order[i]] < c.Paths[order[j]] })
-	for _, i := range order {
-		if err := nodes.Put([]byte(c.Paths[i]), c.Nodes[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func putSessions(tx *bolt.Tx, c *tree.Changes) error {
-	sessions, err := tx.CreateBucketIfNotExists(bucketSessions)
-	if err != nil {
-		return err
-	}
-	key := func(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
-	for _, id := range c.DeletedSessions {
-		if err := sessions.Delete(key(id)); err != nil {
-			return err
-		}
-	}
-	for _, session := range c.Sessions {
-		v := jute.AppendInt32(nil, session.TimeoutMs)
-		if err := sessions.Put(key(session.ID), append(v, session.Password[:]...)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *store) close() error { return errors.Join(s.closeLog(), s.db.Close()) }
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := d.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("directory %s: %w", dir, err), d.Close())
-	}
-	return d.Close()
-}
+func (s *store) close() error { return errors.Join(s.closeLog(), s.saved.close()) }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"gregor/internal/vfs"
 	"gregor/zkmeta/jute"
 	"gregor/zkmeta/zkserver/tree"
 )
@@ -140,16 +141,16 @@ func (s *Server) wordConf(b *bytes.Buffer) {
 	}
 	s.mu.Unlock()
 	fmt.Fprintf(b, "clientPort=%d\nsecureClientPort=-1\ndataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\n", port,
-		s.opts.DataDir, dirSize(s.opts.DataDir, dbName), s.opts.DataLogDir, dirSize(s.opts.DataLogDir, logPrefix))
+		s.opts.DataDir, dirSize(s.opts.FS, s.opts.DataDir, dbName), s.opts.DataLogDir, dirSize(s.opts.FS, s.opts.DataLogDir, logPrefix))
 	fmt.Fprintf(b, "tickTime=%d\nmaxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\nclientPortListenBacklog=-1\nserverId=0\n",
 		s.opts.TickTime.Milliseconds(), s.opts.MaxClientCnxns, s.opts.MinSessionTimeout.Milliseconds(), s.opts.MaxSessionTimeout.Milliseconds())
 }
 
-func dirSize(dir, prefix string) int64 {
+func dirSize(fsys vfs.FS, dir, prefix string) int64 {
 	if dir == "" {
 		return 0
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := fsys.ReadDir(dir)
 	if err != nil {
 		return 0
 	}
@@ -163,7 +164,7 @@ func dirSize(dir, prefix string) int64 {
 }
 
 func (s *Server) wordDirs(b *bytes.Buffer) {
-	fmt.Fprintf(b, "datadir_size: %d\nlogdir_size: %d\n", dirSize(s.opts.DataDir, dbName), dirSize(s.opts.DataLogDir, logPrefix))
+	fmt.Fprintf(b, "datadir_size: %d\nlogdir_size: %d\n", dirSize(s.opts.FS, s.opts.DataDir, dbName), dirSize(s.opts.FS, s.opts.DataLogDir, logPrefix))
 }
 
 func (s *Server) wordCons(b *bytes.Buffer) {
