@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"gregor/internal/vfs"
 	"gregor/zkmeta/jute"
 	"gregor/zkmeta/zkserver/tree"
 )
@@ -55,7 +56,7 @@ func FuzzReplay(f *testing.F) {
 		}
 		nodes, zxid := 0, int64(0)
 		for i := range 2 {
-			s, tr, err := openStore(dir, dir)
+			s, tr, err := openStore(vfs.OS, dir, dir)
 			if err != nil {
 				if i > 0 {
 					t.Fatal("it opened once:", err)
