@@ -15,6 +15,7 @@ import (
 	"gregor/tools/serverstop"
 	"gregor/tools/topics"
 	"gregor/tools/zookeeperserver"
+	"gregor/tools/zookeepershell"
 )
 
 // command is one row of the table: a tool by its script's name and by the Java class that scripts and people know it as.
@@ -40,6 +41,7 @@ func init() {
 		{"kafka-log-dirs", "kafka.admin.LogDirsCommand", "print the directories of brokers and what lies in them", logdirs.Main},
 		{"kafka-delete-records", "kafka.admin.DeleteRecordsCommand", "delete the records before given offsets", deleterecords.Main},
 		{"kafka-features", "kafka.admin.FeatureCommand", "print and change the finalized features of a cluster", features.Main},
+		{"zookeeper-shell", "", "look at and change what ZooKeeper holds", zookeepershell.Main},
 		{"kafka-server-stop", "", "stop the brokers on this machine", serverstop.Kafka.Main},
 		{"zookeeper-server-stop", "", "stop the ZooKeeper servers of gregor on this machine", serverstop.ZooKeeper.Main},
 		{"kafka-get-offsets", "kafka.tools.GetOffsetShell", "print the offsets of a topic's partitions", getoffsetshell.Main},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"gregor/internal/jvm"
 	"gregor/tools/internal/cli"
 	"gregor/tools/internal/kclient"
 )
@@ -90,7 +91,8 @@ func run(ctx context.Context, o *cli.Options, out *bufio.Writer, stderr io.Write
 		}
 	}
 	answer := jsonAnswer{Version: 1, Brokers: []jsonBroker{}}
-	for _, id := range kclient.ScalaOrderInts(order) {
+	jvm.ScalaOrder(order, func(id int32) int32 { return id })
+	for _, id := range order {
 		answer.Brokers = append(answer.Brokers, jsonBroker{id, directories(found[id], topics)})
 	}
 	fmt.Fprintf(out, "Received log directory information from brokers %s\n", strings.Join(words, ","))
@@ -188,7 +190,8 @@ func replicas(d *kmsg.DescribeLogDirsResponseDir, topics map[string]bool) []json
 		}
 	}
 	out := make([]jsonPartition, 0, len(keys))
-	for _, tp := range kclient.ScalaOrderPartitions(keys) {
+	kclient.ScalaOrder(keys)
+	for _, tp := range keys {
 		out = append(out, found[tp])
 	}
 	return out

@@ -18,11 +18,6 @@ func (tp TopicPartition) String() string { return tp.Topic + "-" + strconv.Itoa(
 
 func (tp TopicPartition) hash() uint32 { return 31*(31+uint32(tp.Partition)) + stringHash(tp.Topic) }
 
-const (
-	defaultTable = 16
-	maxTable     = 1 << 30
-)
-
 // HashOrder sorts keys, given in the order they were put, as a java.util.HashMap with that initial capacity (0: the default of 16)
 // iterates them. Kafka's tools print some lists in this order.
 func HashOrder(keys []string, initialCapacity int) []string {
@@ -34,23 +29,13 @@ func HashOrderPartitions(keys []TopicPartition, initialCapacity int) []TopicPart
 	return javaOrder(keys, TopicPartition.hash, initialCapacity)
 }
 
-// ScalaOrderPartitions sorts partitions as a scala.collection.mutable.HashMap that was filled one by one iterates them.
-func ScalaOrderPartitions(keys []TopicPartition) []TopicPartition {
-	return scalaOrder(keys, TopicPartition.hash, defaultTable)
-}
-
-// ScalaOrderInts sorts numbers as a scala.collection.mutable.HashMap that was made of a collection of known size iterates them.
-func ScalaOrderInts(keys []int32) []int32 {
-	want := len(keys) + len(keys)/3 + 1
-	table := defaultTable
-	for table < want {
-		table <<= 1
-	}
-	return scalaOrder(keys, func(k int32) uint32 { return uint32(k) }, table)
+// ScalaOrder sorts partitions as a scala.collection.mutable.HashMap that was filled one by one iterates them.
+func ScalaOrder(keys []TopicPartition) {
+	jvm.ScalaOrder(keys, func(tp TopicPartition) int32 { return int32(tp.hash()) })
 }
 
 func javaOrder[K any](keys []K, hash func(K) uint32, initialCapacity int) []K {
-	table := defaultTable
+	table := 16
 	if initialCapacity > 0 {
 		table = 1
 		for table < initialCapacity {
@@ -60,37 +45,13 @@ func javaOrder[K any](keys []K, hash func(K) uint32, initialCapacity int) []K {
 	for len(keys)*4 > table*3 {
 		table <<= 1
 	}
-	return gather(keys, hash, table)
-}
-
-func scalaOrder[K any](keys []K, hash func(K) uint32, table int) []K {
-	for table < maxTable && len(keys) >= table*3/4 {
-		table <<= 1
-	}
-	sorted := slices.Clone(keys) // a chain is sorted by the spread hash, as a signed number
-	slices.SortStableFunc(sorted, func(a, b K) int {
-		x, y := int32(spread(hash(a))), int32(spread(hash(b)))
-		switch {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return 0
-	})
-	return gather(sorted, hash, table)
-}
-
-// gather walks the buckets of a table.
-func gather[K any](keys []K, hash func(K) uint32, table int) []K {
 	buckets := make([][]K, table)
 	for _, k := range keys {
-		i := int(spread(hash(k))) & (table - 1)
+		h := hash(k)
+		i := int(h^h>>16) & (table - 1)
 		buckets[i] = append(buckets[i], k)
 	}
 	return slices.Concat(buckets...)
 }
-
-func spread(h uint32) uint32 { return h ^ h>>16 }
 
 func stringHash(s string) uint32 { return uint32(jvm.StringHash(s)) }
