@@ -49,6 +49,7 @@ type Broker struct {
 	server      *server.Server
 	ctl         *controller.Controller
 	producerIDs *handlers.InitProducerID
+	isr         interface{ Run(context.Context) }
 	session     sessionFile
 	host        zkmeta.BrokerInfo
 
@@ -150,18 +151,22 @@ func (b *Broker) readTopicConfigs(ctx context.Context) error {
 
 // listen wires the request path and binds the listeners; nothing is accepted yet.
 func (b *Broker) listen(context.Context) error {
+	versions := b.cfg.InterBrokerVersion.InterBroker()
 	b.replicas = replication.New(replication.Options{
 		BrokerID: b.cfg.ID, Logs: b.store, TopicConfig: b.settings.get, NewLogs: b.readNewConfigs, MinISR: b.settings.minInsyncReplicas,
 		Known:              func(topic string, p int32) bool { _, ok := b.cache.Partition(topic, p); return ok },
 		Alive:              func(id int32) bool { _, ok := b.cache.Broker(id); return ok },
-		CheckpointInterval: b.cfg.Log.HighWatermarkCheckpoints,
-		Log:                logging.Named(b.log, "kafka.server.ReplicaManager"),
+		CheckpointInterval: b.cfg.Log.HighWatermarkCheckpoints, MaxLag: b.cfg.Replica.LagTimeMax,
+		Fetching: b.fetching(), ISR: b.isrChanger(),
+		Log: logging.Named(b.log, "kafka.server.ReplicaManager"),
 	})
 	b.ctl = controller.New(controller.Options{
 		ZK: b.zk, BrokerID: b.cfg.ID, Dial: b.opt.Dial, Log: logging.Named(b.log, "kafka.controller.KafkaController"),
 		Config: controller.Config{
 			DeleteTopics: b.cfg.DeleteTopicEnable, Unclean: uncleanDefault(b.cfg),
 			Listener: b.controlListener(), InterBrokerListener: b.cfg.InterBrokerListener, RequestTimeout: b.cfg.ControllerTimeout,
+			LeaderAndIsr: versions.LeaderAndIsr, UpdateMetadata: versions.UpdateMetadata, StopReplica: versions.StopReplica, VersionsSet: true,
+			NoFeatures: !versions.Features,
 		},
 	})
 	sc := b.cfg.Socket
@@ -243,7 +248,7 @@ func (b *Broker) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.host = zkmeta.BrokerInfo{ID: b.cfg.ID, Rack: b.cfg.Rack, Version: 5, JmxPort: -1}
+	b.host = zkmeta.BrokerInfo{ID: b.cfg.ID, Rack: b.cfg.Rack, Version: b.cfg.InterBrokerVersion.InterBroker().BrokerJSON, JmxPort: -1}
 	for _, l := range advertised {
 		b.host.Endpoints = append(b.host.Endpoints, zkmeta.Endpoint{Listener: l.Name, Protocol: l.Protocol, Host: l.Host, Port: int32(l.Port)})
 	}
@@ -291,6 +296,7 @@ func (b *Broker) registered(epoch, session int64) {
 func (b *Broker) serve() {
 	b.goRun("replica manager", b.replicas.Run)
 	b.goRun("controller", b.ctl.Run)
+	b.wg.Go(func() { b.isr.Run(b.run) })
 	b.wg.Go(func() { b.zk.KeepRegistered(b.run, b.registration, b.registered) })
 	b.wg.Go(func() { b.zk.WatchConfigChanges(b.run, b.configChanged) })
 	b.wg.Go(func() { b.producerIDs.Prefetch(b.run) })

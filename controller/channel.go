@@ -1,13 +1,7 @@
 package controller
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -15,10 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/controller/core"
+	"gregor/wire/peer"
 )
-
-// maxResponse bounds a broker's answer: an error code for each of a million partitions is less.
-const maxResponse = 256 << 20
 
 // channel sends one registration of a broker its requests, in order and one at a time, each until it is answered.
 type channel struct {
@@ -32,14 +24,9 @@ type channel struct {
 		sync.Mutex
 		broker core.Broker
 		queue  []core.Request
-		conn   net.Conn // the open connection, closed by stop
+		conn   *peer.Conn // the open connection, closed by stop
 	}
 	wake chan struct{}
-
-	// Only run uses these.
-	in          *bufio.Reader
-	out         []byte
-	correlation int32
 }
 
 func newChannel(t *term, b core.Broker) *channel {
@@ -138,20 +125,19 @@ func (ch *channel) deliver(req kmsg.Request) (kmsg.Response, bool) {
 	}
 }
 
-func (ch *channel) connect() (net.Conn, error) {
+func (ch *channel) connect() (*peer.Conn, error) {
 	ch.mu.Lock()
 	conn, broker := ch.mu.conn, ch.mu.broker
 	ch.mu.Unlock()
 	if conn != nil {
 		return conn, nil
 	}
+	opt := &ch.t.c.opt
 	addr, err := ch.t.c.address(broker)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ch.ctx, ch.t.c.opt.Config.RequestTimeout)
-	defer cancel()
-	conn, err = ch.t.c.opt.Dial(ctx, "tcp", addr)
+	conn, err = peer.Dial(ch.ctx, opt.Dial, addr, strconv.Itoa(int(opt.BrokerID)), opt.Config.RequestTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +148,6 @@ func (ch *channel) connect() (net.Conn, error) {
 		return nil, err
 	}
 	ch.mu.conn = conn
-	ch.in = bufio.NewReader(conn)
 	return conn, nil
 }
 
@@ -180,39 +165,7 @@ func (ch *channel) roundTrip(req kmsg.Request) (kmsg.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	ch.correlation++
-	f := kmsg.NewRequestFormatter(kmsg.FormatterClientID(strconv.Itoa(int(ch.t.c.opt.BrokerID))))
-	ch.out = f.AppendRequest(ch.out[:0], req, ch.correlation)
-	_ = conn.SetDeadline(time.Now().Add(ch.t.c.opt.Config.RequestTimeout))
-	if _, err := conn.Write(ch.out); err != nil {
-		return nil, err
-	}
-	if cap(ch.out) > 1<<20 {
-		ch.out = nil // the request of a take-over is not kept
-	}
-	var head [8]byte
-	if _, err := io.ReadFull(ch.in, head[:]); err != nil {
-		return nil, err
-	}
-	size, correlation := int64(binary.BigEndian.Uint32(head[:])), int32(binary.BigEndian.Uint32(head[4:]))
-	if correlation != ch.correlation || size < 4 || size > maxResponse {
-		return nil, fmt.Errorf("an answer of %d bytes to request %d, where %d was asked", size, correlation, ch.correlation)
-	}
-	body := make([]byte, size-4)
-	if _, err := io.ReadFull(ch.in, body); err != nil {
-		return nil, err
-	}
-	if req.IsFlexible() { // no tagged field of a response header is known
-		if len(body) == 0 || body[0] != 0 {
-			return nil, errors.New("tagged fields in the header of an answer")
-		}
-		body = body[1:]
-	}
-	resp := req.ResponseKind()
-	if err := resp.ReadFrom(body); err != nil {
-		return nil, fmt.Errorf("the answer to %s: %w", kmsg.NameForKey(req.Key()), err)
-	}
-	return resp, nil
+	return conn.RoundTrip(req)
 }
 
 // answered tells the loop what a broker said.

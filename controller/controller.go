@@ -26,9 +26,11 @@ type Config struct {
 	Listener string
 	// InterBrokerListener is the name of the listener through which brokers reach each other; default Listener.
 	InterBrokerListener string
-	// LeaderAndIsr, UpdateMetadata and StopReplica are the versions of requests that inter.broker.protocol.version stands for; with
-	// LeaderAndIsr 0 they are those of 2.7: 4, 6, 3.
+	// LeaderAndIsr, UpdateMetadata and StopReplica are the versions of requests that inter.broker.protocol.version stands for; unless
+	// VersionsSet they are those of 2.7: 4, 6, 3.
 	LeaderAndIsr, UpdateMetadata, StopReplica int16
+	// VersionsSet says that version 0 of these is meant.
+	VersionsSet bool
 	// NoFeatures leaves /feature alone (inter.broker.protocol.version below 2.7).
 	NoFeatures bool
 	// RequestTimeout is controller.socket.timeout.ms. Default 30 s.
@@ -59,7 +61,7 @@ type Controller struct {
 
 // New makes a Controller; Run starts it.
 func New(opt Options) *Controller {
-	if opt.Config.LeaderAndIsr == 0 {
+	if !opt.Config.VersionsSet {
 		opt.Config.LeaderAndIsr, opt.Config.UpdateMetadata, opt.Config.StopReplica = 4, 6, 3
 	}
 	if opt.Config.InterBrokerListener == "" {

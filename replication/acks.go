@@ -59,7 +59,7 @@ func (p *Partition) WhenReplicated(offset int64, done func(error)) (cancel func(
 
 // ackResult, with mu held, is what an acks=all append gets when its offset is replicated.
 func (p *Partition) ackResult() error {
-	if len(p.mu.ISR) < p.m.opt.minISR(p.tp.Topic) {
+	if p.mu.isr.MaximalSize() < p.m.opt.minISR(p.tp.Topic) {
 		return ErrNotEnoughReplicasAfterAppend
 	}
 	return nil

@@ -35,6 +35,12 @@ type Options struct {
 	Known func(topic string, partition int32) bool
 	// Alive says whether a broker is up, for the low watermark of DeleteRecords; nil means that all are.
 	Alive func(id int32) bool
+	// MaxLag is replica.lag.time.max.ms (30 s): a follower that has not held the whole log for so long is not in sync.
+	MaxLag time.Duration
+	// ISR is asked to change the in-sync replicas; nil when no other broker can have a replica.
+	ISR ISRChanger
+	// Fetching is how this broker follows others.
+	Fetching Fetching
 	// CheckpointInterval is replica.high.watermark.checkpoint.interval.ms (5 s).
 	CheckpointInterval time.Duration
 	// OnLeadershipChange is called with the controller's requests serialised, after roles changed: coordinators load and unload by it.
@@ -55,7 +61,8 @@ func (o *Options) now() time.Time { return time.Now() }
 
 // Manager hosts this broker's partitions.
 type Manager struct {
-	opt Options
+	opt      Options
+	fetchers *fetchers
 
 	// state serialises the controller's requests.
 	state struct {
@@ -75,22 +82,34 @@ func New(opt Options) *Manager {
 	if opt.CheckpointInterval <= 0 {
 		opt.CheckpointInterval = 5 * time.Second
 	}
+	if opt.MaxLag <= 0 {
+		opt.MaxLag = 30 * time.Second
+	}
+	opt.Fetching.setDefaults()
 	m := &Manager{opt: opt}
+	m.fetchers = newFetchers(m)
 	m.mu.topics = map[string]map[int32]*Partition{}
 	return m
 }
 
-// Run sweeps the high-watermark checkpoints until ctx ends, and writes them once more then.
+// Run sweeps the high-watermark checkpoints and the in-sync replicas until ctx ends; then it stops following, and writes the checkpoints
+// once more.
 func (m *Manager) Run(ctx context.Context) error {
+	defer m.fetchers.close()
 	t := time.NewTicker(m.opt.CheckpointInterval)
 	defer t.Stop()
+	lag := time.NewTicker(m.opt.MaxLag / 2)
+	defer lag.Stop()
 	for {
 		select {
+		case <-lag.C:
+			m.shrinkISRs()
 		case <-t.C:
 			if err := m.opt.Logs.CheckpointHighWatermarks(); err != nil {
 				m.opt.Log.Errorf("Writing the high watermark checkpoints failed: %v", err)
 			}
 		case <-ctx.Done():
+			m.fetchers.close()
 			return m.opt.Logs.CheckpointHighWatermarks()
 		}
 	}

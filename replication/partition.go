@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gregor/replication/isr"
 	"gregor/storage"
 )
 
@@ -34,18 +35,21 @@ type Partition struct {
 		sync.RWMutex
 		State
 		leading bool
-		// alone: this leader is the only in-sync replica, so its log end is the high watermark.
+		// alone: nobody but this leader has to have a record, so its log end is the high watermark.
 		alone bool
+		// solo: this leader is the only in-sync replica, so an append may move the high watermark.
+		solo bool
 		// epochStart is the log end when this broker became leader.
 		epochStart int64
 		log        *storage.Log // nil until the first LeaderAndIsr made it
 		offline    bool
 		deleted    bool
-		// followers holds what each follower's fetches told, while leading.
-		followers map[int32]*follower
+		// isr is what this leader knows of the replicas, nil while it does not lead. What it knows of the followers is changed with mu
+		// held shared and hw; the sets with mu held exclusively.
+		isr *isr.State
 	}
 
-	// hw serialises changes of the high watermark, so that it never falls when appends race.
+	// hw serialises changes of the high watermark, so that it never falls when appends and fetches of followers race.
 	hw struct {
 		sync.Mutex
 		waiters []*ackWaiter
@@ -56,13 +60,6 @@ type Partition struct {
 		sync.Mutex
 		list []*Watch
 	}
-}
-
-// follower is what a leader knows of another replica.
-type follower struct {
-	endOffset   int64
-	startOffset int64
-	lastFetch   time.Time
 }
 
 func newPartition(m *Manager, tp storage.TopicPartition) *Partition {
@@ -143,8 +140,11 @@ func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, no
 		info.LogStartOffset = start
 		return info, p.m.appendFailed(p, err)
 	}
-	if p.mu.alone {
+	switch {
+	case p.mu.alone:
 		p.raise(log, log.LogEndOffset())
+	case p.mu.solo:
+		p.advance(now)
 	}
 	p.mu.RUnlock()
 	p.notify()
@@ -155,6 +155,10 @@ func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, no
 func (p *Partition) raise(log *storage.Log, hw int64) bool {
 	p.hw.Lock()
 	defer p.hw.Unlock()
+	return p.raiseLocked(log, hw)
+}
+
+func (p *Partition) raiseLocked(log *storage.Log, hw int64) bool {
 	if hw <= log.HighWatermark() {
 		return false
 	}
@@ -165,45 +169,36 @@ func (p *Partition) raise(log *storage.Log, hw int64) bool {
 	return true
 }
 
-// advance, with mu held shared, computes the high watermark anew from the in-sync replicas' ends.
-func (p *Partition) advance() bool {
-	if !p.mu.leading || p.mu.log == nil {
+// advance, with mu held at least shared, computes the high watermark anew from what the replicas hold.
+func (p *Partition) advance(now time.Time) bool {
+	if p.mu.isr == nil || p.mu.log == nil {
 		return false
 	}
-	hw := p.mu.log.LogEndOffset()
-	for _, id := range p.mu.ISR {
-		if id == p.m.opt.BrokerID {
-			continue
-		}
-		f := p.mu.followers[id]
-		if f == nil {
-			return false
-		}
-		hw = min(hw, f.endOffset)
-	}
-	return p.raise(p.mu.log, hw)
+	p.hw.Lock()
+	defer p.hw.Unlock()
+	return p.raiseLocked(p.mu.log, p.mu.isr.HighWatermark(p.mu.log.LogEndOffset(), now, p.m.opt.MaxLag))
 }
 
-// FollowerFetched notes that a follower fetches from offset on, which tells that it holds everything before.
-func (p *Partition) FollowerFetched(replica int32, offset, logStart int64, now time.Time) {
-	p.mu.Lock()
-	f := p.mu.followers[replica]
-	if f == nil && p.mu.leading && slices.Contains(p.mu.Replicas, replica) {
-		f = &follower{}
-		if p.mu.followers == nil {
-			p.mu.followers = map[int32]*follower{}
-		}
-		p.mu.followers[replica] = f
+// FollowerFetched notes that a follower fetches from offset on, which tells that it holds everything before. leaderEnd is where this
+// log ended when the fetch was read.
+func (p *Partition) FollowerFetched(replica int32, offset, logStart, leaderEnd int64, now time.Time) {
+	p.mu.RLock()
+	st, log := p.mu.isr, p.mu.log
+	if st == nil || log == nil || p.mu.offline {
+		p.mu.RUnlock()
+		return
 	}
-	moved := false
-	if f != nil {
-		moved = f.startOffset != logStart
-		f.endOffset, f.startOffset, f.lastFetch = offset, logStart, now
-		if p.advance() {
-			moved = true
-		}
+	p.hw.Lock()
+	known, ended, moved := st.Fetched(replica, offset, logStart, leaderEnd, now)
+	if ended && p.raiseLocked(log, st.HighWatermark(log.LogEndOffset(), now, p.m.opt.MaxLag)) {
+		moved = true
 	}
-	p.mu.Unlock()
+	joins := known && st.Joins(replica, log.HighWatermark()) != nil
+	p.hw.Unlock()
+	p.mu.RUnlock()
+	if joins {
+		p.expand(replica)
+	}
 	if moved {
 		p.notify()
 	}
@@ -216,21 +211,26 @@ func (p *Partition) IsFollower(id int32) bool {
 	return id != p.m.opt.BrokerID && slices.Contains(p.mu.Replicas, id)
 }
 
-// become takes over a decision of the controller, with mu held. It returns false when the broker led before and leads still.
-func (p *Partition) become(st State, leading bool, log *storage.Log) {
-	wasLeading := p.mu.leading
-	newEpoch := st.LeaderEpoch != p.mu.LeaderEpoch
+// become takes over a decision of the controller, with mu held.
+func (p *Partition) become(st State, leading bool, log *storage.Log, now time.Time) {
+	former, kept := p.mu.isr, p.mu.leading && st.LeaderEpoch == p.mu.LeaderEpoch
 	p.mu.State, p.mu.leading, p.mu.log = st, leading, log
-	p.mu.alone = leading && len(st.ISR) == 1 && st.ISR[0] == p.m.opt.BrokerID
+	p.mu.isr, p.mu.alone, p.mu.solo = nil, false, false
 	if !leading {
-		p.mu.followers = nil
 		return
 	}
-	if !wasLeading || newEpoch {
+	if !kept {
 		p.mu.epochStart = log.LogEndOffset()
-		p.mu.followers = nil
+		former = nil
 	}
-	if p.mu.alone {
-		p.raise(log, log.LogEndOffset())
-	}
+	p.mu.isr = isr.Lead(p.m.opt.BrokerID, st.Replicas, st.ISR, st.ZKVersion, p.mu.epochStart, log.LogEndOffset(), now, former)
+	p.isrChanged()
+	p.advance(now)
+}
+
+// isrChanged, with mu held, brings what follows from the in-sync replicas up to date.
+func (p *Partition) isrChanged() {
+	p.mu.ISR, p.mu.ZKVersion = p.mu.isr.ISR()
+	p.mu.alone = p.mu.isr.Alone()
+	p.mu.solo = len(p.mu.ISR) == 1 && !p.mu.isr.Pending()
 }

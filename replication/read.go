@@ -264,16 +264,7 @@ func (p *Partition) LowWatermark() (int64, error) {
 }
 
 func (p *Partition) lowWatermark(log *storage.Log) int64 {
-	low := log.LogStartOffset()
-	for _, id := range p.mu.Replicas {
-		if id == p.m.opt.BrokerID || !p.m.opt.alive(id) {
-			continue
-		}
-		if f := p.mu.followers[id]; f != nil {
-			low = min(low, f.startOffset)
-		} else {
-			low = min(low, -1)
-		}
-	}
-	return low
+	p.hw.Lock()
+	defer p.hw.Unlock()
+	return p.mu.isr.FollowerStart(log.LogStartOffset(), p.m.opt.alive)
 }

@@ -41,6 +41,7 @@ func (m *Manager) BecomeLeaderOrFollower(req *LeaderAndIsr) error {
 		return err
 	}
 	m.announceNew(req.Partitions)
+	m.stopFollowing(req.Partitions)
 	workers := min(createWorkers, 1+len(req.Partitions)/32)
 	parts := make([]*Partition, len(req.Partitions))
 	var wg sync.WaitGroup
@@ -73,6 +74,7 @@ func (m *Manager) BecomeLeaderOrFollower(req *LeaderAndIsr) error {
 		m.opt.Log.Infof("LeaderAndIsr of controller %d epoch %d: %d of %d partitions have the leader epoch that it gives already and stay as they are",
 			req.ControllerID, req.ControllerEpoch, present, len(parts))
 	}
+	m.follow(followers)
 	if m.opt.OnLeadershipChange != nil && len(leaders)+len(followers) > 0 {
 		m.opt.OnLeadershipChange(leaders, followers)
 	}
@@ -131,7 +133,7 @@ func (m *Manager) become(st *PartitionState) (*Partition, error) {
 	}
 	leading := st.Leader == m.opt.BrokerID
 	p.mu.Lock()
-	p.become(st.State, leading, log)
+	p.become(st.State, leading, log, m.opt.now())
 	p.mu.Unlock()
 	if !leading {
 		p.failWaiters(ErrNotLeader)
@@ -169,8 +171,10 @@ func (m *Manager) StopReplicas(controllerEpoch int32, parts []StopState) error {
 		return err
 	}
 	for i := range parts {
+		m.fetchers.remove(parts[i].TopicPartition)
 		parts[i].Err = m.stop(&parts[i])
 	}
+	m.fetchers.retire()
 	return nil
 }
 
@@ -192,9 +196,8 @@ func (m *Manager) stop(s *StopState) error {
 			m.remove(s.TopicPartition)
 		}
 		p.mu.Lock()
-		p.mu.leading, p.mu.alone = false, false
+		p.mu.leading, p.mu.alone, p.mu.solo, p.mu.isr = false, false, false, nil
 		p.mu.deleted = s.Delete
-		p.mu.followers = nil
 		p.mu.Unlock()
 		p.failWaiters(ErrNotLeader)
 		p.notify()

@@ -131,14 +131,18 @@ func (r *Reader) RequiredArrayLen(compact bool, minSize int) int {
 }
 
 // Tags skips tagged fields.
-func (r *Reader) Tags() {
+func (r *Reader) Tags() { r.EachTag(func(uint32, []byte) {}) }
+
+// EachTag calls f with the number and the bytes of each tagged field.
+func (r *Reader) EachTag(f func(tag uint32, field []byte)) {
 	for n := r.Uvarint(); n > 0 && r.err == nil; n-- {
-		r.Uvarint()
-		if size := r.Uvarint(); int64(size) > int64(r.Rest()) {
+		tag := r.Uvarint()
+		size := r.Uvarint()
+		if int64(size) > int64(r.Rest()) {
 			r.fail("tagged field cut short")
-		} else {
-			r.n += int(size)
+			return
 		}
+		f(tag, r.take(int(size)))
 	}
 }
 

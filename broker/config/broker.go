@@ -104,6 +104,10 @@ type InternalTopics struct {
 type Replica struct {
 	LagTimeMax    time.Duration
 	SocketTimeout time.Duration
+	// Fetchers is num.replica.fetchers; the others are replica.fetch.*.
+	Fetchers                                          int
+	FetchWait, FetchBackoff                           time.Duration
+	FetchMinBytes, FetchMaxBytes, FetchPartitionBytes int32
 }
 
 // Gregor holds the keys that Kafka does not have.
@@ -354,7 +358,12 @@ func (b *Broker) fill() error {
 		TransactionSegmentBytes:      int32(b.long("transaction.state.log.segment.bytes")),
 		TransactionMinISR:            int32(b.long("transaction.state.log.min.isr")),
 	}
-	b.Replica = Replica{LagTimeMax: b.ms("replica.lag.time.max.ms"), SocketTimeout: b.ms("replica.socket.timeout.ms")}
+	b.Replica = Replica{
+		LagTimeMax: b.ms("replica.lag.time.max.ms"), SocketTimeout: b.ms("replica.socket.timeout.ms"), Fetchers: b.int("num.replica.fetchers"),
+		FetchWait: b.ms("replica.fetch.wait.max.ms"), FetchBackoff: b.ms("replica.fetch.backoff.ms"),
+		FetchMinBytes: int32(b.long("replica.fetch.min.bytes")), FetchMaxBytes: int32(b.long("replica.fetch.response.max.bytes")),
+		FetchPartitionBytes: int32(b.long("replica.fetch.max.bytes")),
+	}
 	b.FetchMaxBytes = int32(b.long("fetch.max.bytes"))
 	b.FetchSessionSlots = b.int("max.incremental.fetch.session.cache.slots")
 	b.RequestTimeout = b.ms("request.timeout.ms")

@@ -365,7 +365,7 @@ func (op *fetchOp) read(f *fetchPart, limit int, minOne bool) {
 		return
 	}
 	if op.replica >= 0 && !f.res.Diverging {
-		f.p.FollowerFetched(op.replica, f.offset, f.logStart, op.r.ReceivedAt)
+		f.p.FollowerFetched(op.replica, f.offset, f.logStart, f.res.LogEnd, op.r.ReceivedAt)
 	}
 	if !op.hardLimit && f.res.Slice.FirstIncomplete {
 		f.release()

@@ -1,0 +1,428 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gregor/storage"
+	"gregor/wire/peer"
+)
+
+// fetcher follows the partitions that one broker leads, over one connection and one incremental fetch session (KIP-227). What the
+// leader has nothing new of costs nothing.
+type fetcher struct {
+	fs     *fetchers
+	m      *Manager
+	id     fetcherID
+	ctx    context.Context
+	cancel context.CancelFunc
+	log    logrus.FieldLogger
+	wake   chan struct{}
+
+	mu struct {
+		sync.Mutex
+		want map[storage.TopicPartition]*followed
+		todo []storage.TopicPartition // whose entry in want changed
+		conn *peer.Conn               // closed when the fetcher stops
+	}
+
+	// Only run uses what follows.
+	parts   map[storage.TopicPartition]*followed
+	changed []*followed // what the next request must name
+	forget  []storage.TopicPartition
+	delayed []*followed
+	asking  []*followed // whose last epoch the leader is asked about
+	session struct{ id, epoch int32 }
+	failing bool // the last round failed: said once
+}
+
+func newFetcher(fs *fetchers, id fetcherID) *fetcher {
+	f := &fetcher{fs: fs, m: fs.m, id: id, wake: make(chan struct{}, 1), parts: map[storage.TopicPartition]*followed{}}
+	f.log = fs.m.opt.Log.WithField("fetcher", fmt.Sprintf("ReplicaFetcher replicaId=%d, leaderId=%d, fetcherId=%d", fs.m.opt.BrokerID, id.broker, id.number))
+	f.ctx, f.cancel = context.WithCancel(fs.ctx)
+	f.mu.want = map[storage.TopicPartition]*followed{}
+	context.AfterFunc(f.ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.mu.conn != nil {
+			_ = f.mu.conn.Close()
+		}
+	})
+	return f
+}
+
+func (f *fetcher) add(part *followed) {
+	f.mu.Lock()
+	f.mu.want[part.p.tp] = part
+	f.mu.todo = append(f.mu.todo, part.p.tp)
+	f.mu.Unlock()
+}
+
+func (f *fetcher) remove(tp storage.TopicPartition) {
+	f.mu.Lock()
+	delete(f.mu.want, tp)
+	f.mu.todo = append(f.mu.todo, tp)
+	f.mu.Unlock()
+}
+
+func (f *fetcher) empty() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.mu.want) == 0
+}
+
+func (f *fetcher) wakeUp() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (f *fetcher) run() {
+	defer f.hangUp()
+	for f.ctx.Err() == nil {
+		f.admit()
+		f.release(time.Now())
+		f.locate()
+		err := f.askEpochs()
+		if err == nil && len(f.parts) > len(f.delayed) {
+			err = f.fetch()
+		} else if err == nil {
+			f.sleep(f.untilNext())
+			continue
+		}
+		if err != nil {
+			f.failed(err)
+		}
+	}
+}
+
+// admit takes in which partitions are to be followed now.
+func (f *fetcher) admit() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, tp := range f.mu.todo {
+		old, now := f.parts[tp], f.mu.want[tp]
+		if old == now {
+			continue
+		}
+		if old != nil {
+			f.drop(old)
+		}
+		if now != nil {
+			f.parts[tp] = now
+			f.change(now)
+		}
+	}
+	f.mu.todo = f.mu.todo[:0]
+}
+
+// drop forgets a partition.
+func (f *fetcher) drop(part *followed) {
+	part.removed = true
+	delete(f.parts, part.p.tp)
+	f.leaveSession(part)
+}
+
+func (f *fetcher) leaveSession(part *followed) {
+	if part.inSession {
+		part.inSession = false
+		f.forget = append(f.forget, part.p.tp)
+	}
+}
+
+// change lets the next request name the partition.
+func (f *fetcher) change(part *followed) {
+	if !part.changed {
+		part.changed = true
+		f.changed = append(f.changed, part)
+	}
+}
+
+// delay leaves a partition alone for a while; the others go on.
+func (f *fetcher) delay(part *followed) {
+	f.leaveSession(part)
+	if part.until.IsZero() {
+		f.delayed = append(f.delayed, part)
+	}
+	part.until = time.Now().Add(f.m.opt.Fetching.Backoff)
+	part.ready = false
+}
+
+// release brings back what was delayed.
+func (f *fetcher) release(now time.Time) {
+	keep := f.delayed[:0]
+	for _, part := range f.delayed {
+		switch {
+		case part.removed:
+		case part.until.After(now):
+			keep = append(keep, part)
+		default:
+			part.until = time.Time{}
+			f.change(part)
+		}
+	}
+	clear(f.delayed[len(keep):])
+	f.delayed = keep
+}
+
+func (f *fetcher) untilNext() time.Duration {
+	next := time.Hour
+	for _, part := range f.delayed {
+		next = min(next, time.Until(part.until))
+	}
+	return next
+}
+
+// sleep waits for d, for something to do, or for the end.
+func (f *fetcher) sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.wake:
+	case <-f.ctx.Done():
+	}
+}
+
+// failed ends the connection and with it the session, and waits before the next try.
+func (f *fetcher) failed(err error) {
+	f.hangUp()
+	if f.ctx.Err() != nil {
+		return
+	}
+	if !f.failing {
+		f.failing = true
+		f.log.Warnf("Error in response for fetch request of %d partitions to broker %d, tried again every %v: %v", len(f.parts), f.id.broker, f.m.opt.Fetching.Backoff, err)
+	}
+	t := time.NewTimer(f.m.opt.Fetching.Backoff)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.ctx.Done():
+	}
+}
+
+func (f *fetcher) hangUp() {
+	f.mu.Lock()
+	if f.mu.conn != nil {
+		_ = f.mu.conn.Close()
+		f.mu.conn = nil
+	}
+	f.mu.Unlock()
+	f.endSession(false)
+}
+
+// endSession makes the next fetch name everything; replace asks the leader to put it in the place of the present session.
+func (f *fetcher) endSession(replace bool) {
+	if !replace {
+		f.session.id = 0
+	}
+	f.session.epoch = 0
+	f.forget = f.forget[:0]
+	for _, part := range f.parts {
+		part.inSession = false
+		if part.until.IsZero() {
+			f.change(part)
+		}
+	}
+}
+
+var errNoEndpoint = errors.New("its address is not known")
+
+func (f *fetcher) connect() (*peer.Conn, error) {
+	f.mu.Lock()
+	conn := f.mu.conn
+	f.mu.Unlock()
+	if conn != nil {
+		return conn, nil
+	}
+	opt := &f.m.opt.Fetching
+	addr, ok := opt.Endpoint(f.id.broker)
+	if !ok {
+		return nil, errNoEndpoint
+	}
+	client := "broker-" + strconv.Itoa(int(f.m.opt.BrokerID)) + "-fetcher-" + strconv.Itoa(f.id.number)
+	conn, err := peer.Dial(f.ctx, opt.Dial, addr, client, opt.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.ctx.Err(); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	f.mu.conn = conn
+	return conn, nil
+}
+
+// locate finds out where partitions are to be fetched from.
+func (f *fetcher) locate() {
+	for _, part := range f.changed {
+		if part.removed || part.ready || !part.until.IsZero() {
+			continue
+		}
+		pos, err := part.p.position(part.epoch)
+		v := &f.m.opt.Fetching.Versions
+		if err == nil && (pos.lastEpoch == NoEpoch || !v.Epochs) {
+			pos, err = part.p.truncateToHighWatermark(part.epoch)
+		}
+		if err != nil {
+			f.broken(part, err)
+			continue
+		}
+		part.pos, part.ready = pos, true
+		if v.Epochs && v.Fetch < 12 && pos.lastEpoch != NoEpoch {
+			f.ask(part)
+		}
+	}
+}
+
+func (f *fetcher) ask(part *followed) {
+	if !part.asks {
+		part.asks = true
+		f.asking = append(f.asking, part)
+	}
+}
+
+// fetch makes one round: a request, its answer, the appends.
+func (f *fetcher) fetch() error {
+	conn, err := f.connect()
+	if err != nil {
+		return err
+	}
+	opt := &f.m.opt.Fetching
+	e := fetchRequest{v: opt.Versions.Fetch, f: f}
+	e.gather()
+	if e.empty() {
+		f.sleep(f.untilNext())
+		return nil
+	}
+	body, err := conn.RawRoundTrip(fetchKey, opt.Versions.Fetch, peer.MaxResponse, e.append)
+	if err != nil {
+		return err
+	}
+	e.sent()
+	d := fetchAnswer{v: opt.Versions.Fetch}
+	if err := d.decode(body, f.answered); err != nil {
+		return fmt.Errorf("the answer to a fetch: %w", err)
+	}
+	if d.code != 0 {
+		// The session is gone at the leader: begin another.
+		if f.session.epoch == 0 {
+			return kerr.ErrorForCode(d.code)
+		}
+		f.log.Infof("Node %d was unable to process the fetch request with (sessionId=%d, epoch=%d): %v", f.id.broker, f.session.id, f.session.epoch, kerr.ErrorForCode(d.code))
+		f.endSession(d.code != kerr.FetchSessionIDNotFound.Code)
+		return nil
+	}
+	f.failing = false
+	e.settle(d.session)
+	return nil
+}
+
+// answered takes in one partition of an answer.
+func (f *fetcher) answered(in *partitionAnswer) {
+	part := f.parts[storage.TopicPartition{Topic: in.topic, Partition: in.partition}]
+	if part == nil || !part.inSession {
+		return
+	}
+	switch in.code {
+	case 0:
+		f.took(part, in)
+	case kerr.OffsetOutOfRange.Code:
+		f.outOfRange(part)
+	case kerr.FencedLeaderEpoch.Code:
+		f.log.Infof("Partition %v has an older epoch (%d) than the current leader. Will await the new LeaderAndIsr state before resuming fetching.", part.p.tp, part.epoch)
+		f.drop(part)
+	default:
+		f.log.Debugf("Fetching %v: %v", part.p.tp, kerr.ErrorForCode(in.code))
+		f.delay(part)
+	}
+}
+
+func (f *fetcher) took(part *followed, in *partitionAnswer) {
+	if in.diverging {
+		pos, _, err := part.p.diverge(part.epoch, in.divergingEpoch, in.divergingEnd)
+		if err != nil {
+			f.broken(part, err)
+			return
+		}
+		part.pos = pos
+		f.change(part)
+		return
+	}
+	was := part.pos
+	in.offset = was.end
+	pos, err := part.p.replicate(part.epoch, &in.fromLeader)
+	if err != nil {
+		f.broken(part, err)
+		return
+	}
+	if part.pos = pos; pos != was {
+		f.change(part)
+	}
+}
+
+// broken deals with a partition that cannot be written now.
+func (f *fetcher) broken(part *followed, err error) {
+	var unexpected *storage.UnexpectedOffsetError
+	switch {
+	case errors.Is(err, ErrFencedLeaderEpoch), errors.Is(err, ErrUnknownPartition), errors.Is(err, ErrNotLeader):
+		f.drop(part) // another role has begun
+	case errors.Is(err, ErrOffline):
+		f.log.Errorf("Error while processing data for partition %v, which is followed no more: %v", part.p.tp, err)
+		f.drop(part)
+	case errors.As(err, &unexpected):
+		f.log.Errorf("Partition %v: %v; fetched again from its end", part.p.tp, err)
+		f.delay(part)
+	default:
+		f.log.Errorf("Error while processing data for partition %v, tried again in %v: %v", part.p.tp, f.m.opt.Fetching.Backoff, err)
+		f.delay(part)
+	}
+}
+
+// outOfRange deals with an offset that the leader does not have: this log is longer than the leader's, after an unclean election, or
+// ends before the leader's begins.
+func (f *fetcher) outOfRange(part *followed) {
+	pos, err := f.backInRange(part)
+	var code *kerr.Error
+	switch {
+	case errors.As(err, &code):
+		f.log.Warnf("Asking the leader of %v where its log begins and ends: %v", part.p.tp, err)
+		f.delay(part)
+	case err != nil:
+		f.broken(part, err)
+	default:
+		part.pos = pos
+		f.change(part)
+	}
+}
+
+func (f *fetcher) backInRange(part *followed) (position, error) {
+	end, err := f.leaderOffset(part, LatestTimestamp)
+	if err != nil {
+		return position{}, err
+	}
+	if end < part.pos.end {
+		f.log.Warnf("Reset fetch offset for partition %v from %d to current leader's latest offset %d", part.p.tp, part.pos.end, end)
+		return part.p.truncate(part.epoch, end)
+	}
+	start, err := f.leaderOffset(part, EarliestTimestamp)
+	if err != nil {
+		return position{}, err
+	}
+	f.log.Warnf("Reset fetch offset for partition %v from %d to current leader's start offset %d", part.p.tp, part.pos.end, start)
+	if start > part.pos.end {
+		return part.p.startAt(part.epoch, start)
+	}
+	return part.p.position(part.epoch)
+}

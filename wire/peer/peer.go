@@ -1,0 +1,152 @@
+// Package peer is a broker's side of a conversation with another broker: one connection, one request at a time, answered before the next.
+//
+// It owns the connection. A Conn belongs to one goroutine, except Close, which may be called by any and ends a call under way. What an
+// answer may allocate is bounded before it is read. Imports: wire and kmsg. Kafka's counterparts: NetworkClientUtils and
+// kafka.server.ReplicaFetcherBlockingSend.
+package peer
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/wire"
+)
+
+// MaxResponse bounds an answer: error codes of a million partitions are less.
+const MaxResponse = 256 << 20
+
+// DialFunc opens a connection that is ready for requests: authentication, if there is any, is its part.
+type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Conn is a connection to a broker.
+type Conn struct {
+	conn        net.Conn
+	in          *bufio.Reader
+	out         []byte
+	body        []byte
+	clientID    string
+	formatter   *kmsg.RequestFormatter
+	timeout     time.Duration
+	correlation int32
+}
+
+// Dial connects. clientID is what the broker's request log shows; timeout bounds the connection's set-up and each round trip.
+func Dial(ctx context.Context, dial DialFunc, addr, clientID string, timeout time.Duration) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	c, err := dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{conn: c, in: bufio.NewReaderSize(c, 16<<10), timeout: timeout, clientID: clientID,
+		formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))}, nil
+}
+
+// Close closes the connection; a call under way fails.
+func (c *Conn) Close() error { return c.conn.Close() }
+
+// keepBuffer is how large a buffer stays with the connection between requests.
+const keepBuffer = 1 << 20
+
+// RoundTrip sends a request and returns its answer. After an error the connection is of no use.
+func (c *Conn) RoundTrip(req kmsg.Request) (kmsg.Response, error) {
+	c.correlation++
+	c.out = c.formatter.AppendRequest(c.out[:0], req, c.correlation)
+	body, err := c.exchange(c.out, MaxResponse)
+	if cap(c.out) > keepBuffer {
+		c.out = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if body, err = skipHeader(req.Key(), req.GetVersion(), body); err != nil {
+		return nil, err
+	}
+	resp := req.ResponseKind()
+	err = resp.ReadFrom(body)
+	if cap(c.body) > keepBuffer {
+		c.body = nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the answer to %s: %w", wire.APIName(req.Key()), err)
+	}
+	return resp, nil
+}
+
+// RawRoundTrip sends a request whose body build appends, and returns the body of its answer, of at most limit bytes. The body is good until
+// the next call.
+func (c *Conn) RawRoundTrip(key, version int16, limit int, build func([]byte) []byte) ([]byte, error) {
+	c.correlation++
+	c.out = c.appendHeader(c.out[:0], key, version)
+	c.out = build(c.out)
+	binary.BigEndian.PutUint32(c.out, uint32(len(c.out)-4))
+	body, err := c.exchange(c.out, limit)
+	if err != nil {
+		return nil, err
+	}
+	return skipHeader(key, version, body)
+}
+
+// appendHeader appends room for the size, and the request's header.
+func (c *Conn) appendHeader(b []byte, key, version int16) []byte {
+	b = append(b, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, uint16(key))
+	b = binary.BigEndian.AppendUint16(b, uint16(version))
+	b = binary.BigEndian.AppendUint32(b, uint32(c.correlation))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(c.clientID)))
+	b = append(b, c.clientID...)
+	if wire.RequestHeaderVersion(key, version) >= 2 {
+		b = append(b, 0) // no tagged fields
+	}
+	return b
+}
+
+// Grow makes room for answers of n bytes.
+func (c *Conn) Grow(n int) {
+	if cap(c.body) < n {
+		c.body = make([]byte, 0, n)
+	}
+}
+
+func (c *Conn) exchange(frame []byte, limit int) ([]byte, error) {
+	if err := c.conn.SetDeadline(time.Now().Add(c.timeout)); err != nil {
+		return nil, err
+	}
+	if _, err := c.conn.Write(frame); err != nil {
+		return nil, err
+	}
+	var head [8]byte
+	if _, err := io.ReadFull(c.in, head[:]); err != nil {
+		return nil, err
+	}
+	size, correlation := int64(binary.BigEndian.Uint32(head[:])), int32(binary.BigEndian.Uint32(head[4:]))
+	if correlation != c.correlation || size < 4 || size > int64(limit) {
+		return nil, fmt.Errorf("an answer of %d bytes to request %d, where %d was asked and at most %d bytes are expected", size, correlation, c.correlation, limit)
+	}
+	n := int(size) - 4
+	if cap(c.body) < n {
+		c.body = make([]byte, 0, max(n, 2*cap(c.body)))
+	}
+	body := c.body[:n]
+	_, err := io.ReadFull(c.in, body)
+	return body, err
+}
+
+// skipHeader takes off what a response's header has behind the correlation id.
+func skipHeader(key, version int16, body []byte) ([]byte, error) {
+	if wire.ResponseHeaderVersion(key, version) < 1 {
+		return body, nil
+	}
+	if len(body) == 0 || body[0] != 0 { // no tagged field of a response header is known
+		return nil, errors.New("tagged fields in the header of an answer")
+	}
+	return body[1:], nil
+}
