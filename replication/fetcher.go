@@ -24,6 +24,7 @@ type fetcher struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	log    logrus.FieldLogger
+	name   string // before every line of the log
 	wake   chan struct{}
 
 	mu struct {
@@ -45,7 +46,8 @@ type fetcher struct {
 
 func newFetcher(fs *fetchers, id fetcherID) *fetcher {
 	f := &fetcher{fs: fs, m: fs.m, id: id, wake: make(chan struct{}, 1), parts: map[storage.TopicPartition]*followed{}}
-	f.log = fs.m.opt.Log.WithField("fetcher", fmt.Sprintf("ReplicaFetcher replicaId=%d, leaderId=%d, fetcherId=%d", fs.m.opt.BrokerID, id.broker, id.number))
+	f.log = fs.m.opt.Log
+	f.name = fmt.Sprintf("[ReplicaFetcher replicaId=%d, leaderId=%d, fetcherId=%d] ", fs.m.opt.BrokerID, id.broker, id.number)
 	f.ctx, f.cancel = context.WithCancel(fs.ctx)
 	f.mu.want = map[storage.TopicPartition]*followed{}
 	context.AfterFunc(f.ctx, func() {
@@ -200,7 +202,7 @@ func (f *fetcher) failed(err error) {
 	}
 	if !f.failing {
 		f.failing = true
-		f.log.Warnf("Error in response for fetch request of %d partitions to broker %d, tried again every %v: %v", len(f.parts), f.id.broker, f.m.opt.Fetching.Backoff, err)
+		f.log.Warnf(f.name+"Error in response for fetch request of %d partitions to broker %d, tried again every %v: %v", len(f.parts), f.id.broker, f.m.opt.Fetching.Backoff, err)
 	}
 	t := time.NewTimer(f.m.opt.Fetching.Backoff)
 	defer t.Stop()
@@ -320,7 +322,7 @@ func (f *fetcher) fetch() error {
 		if f.session.epoch == 0 {
 			return kerr.ErrorForCode(d.code)
 		}
-		f.log.Infof("Node %d was unable to process the fetch request with (sessionId=%d, epoch=%d): %v", f.id.broker, f.session.id, f.session.epoch, kerr.ErrorForCode(d.code))
+		f.log.Infof(f.name+"Node %d was unable to process the fetch request with (sessionId=%d, epoch=%d): %v", f.id.broker, f.session.id, f.session.epoch, kerr.ErrorForCode(d.code))
 		f.endSession(d.code != kerr.FetchSessionIDNotFound.Code)
 		return nil
 	}
@@ -341,10 +343,10 @@ func (f *fetcher) answered(in *partitionAnswer) {
 	case kerr.OffsetOutOfRange.Code:
 		f.outOfRange(part)
 	case kerr.FencedLeaderEpoch.Code:
-		f.log.Infof("Partition %v has an older epoch (%d) than the current leader. Will await the new LeaderAndIsr state before resuming fetching.", part.p.tp, part.epoch)
+		f.log.Infof(f.name+"Partition %v has an older epoch (%d) than the current leader. Will await the new LeaderAndIsr state before resuming fetching.", part.p.tp, part.epoch)
 		f.drop(part)
 	default:
-		f.log.Debugf("Fetching %v: %v", part.p.tp, kerr.ErrorForCode(in.code))
+		f.log.Debugf(f.name+"Fetching %v: %v", part.p.tp, kerr.ErrorForCode(in.code))
 		f.delay(part)
 	}
 }
@@ -379,13 +381,13 @@ func (f *fetcher) broken(part *followed, err error) {
 	case errors.Is(err, ErrFencedLeaderEpoch), errors.Is(err, ErrUnknownPartition), errors.Is(err, ErrNotLeader):
 		f.drop(part) // another role has begun
 	case errors.Is(err, ErrOffline):
-		f.log.Errorf("Error while processing data for partition %v, which is followed no more: %v", part.p.tp, err)
+		f.log.Errorf(f.name+"Error while processing data for partition %v, which is followed no more: %v", part.p.tp, err)
 		f.drop(part)
 	case errors.As(err, &unexpected):
-		f.log.Errorf("Partition %v: %v; fetched again from its end", part.p.tp, err)
+		f.log.Errorf(f.name+"Partition %v: %v; fetched again from its end", part.p.tp, err)
 		f.delay(part)
 	default:
-		f.log.Errorf("Error while processing data for partition %v, tried again in %v: %v", part.p.tp, f.m.opt.Fetching.Backoff, err)
+		f.log.Errorf(f.name+"Error while processing data for partition %v, tried again in %v: %v", part.p.tp, f.m.opt.Fetching.Backoff, err)
 		f.delay(part)
 	}
 }
@@ -397,7 +399,7 @@ func (f *fetcher) outOfRange(part *followed) {
 	var code *kerr.Error
 	switch {
 	case errors.As(err, &code):
-		f.log.Warnf("Asking the leader of %v where its log begins and ends: %v", part.p.tp, err)
+		f.log.Warnf(f.name+"Asking the leader of %v where its log begins and ends: %v", part.p.tp, err)
 		f.delay(part)
 	case err != nil:
 		f.broken(part, err)
@@ -413,14 +415,14 @@ func (f *fetcher) backInRange(part *followed) (position, error) {
 		return position{}, err
 	}
 	if end < part.pos.end {
-		f.log.Warnf("Reset fetch offset for partition %v from %d to current leader's latest offset %d", part.p.tp, part.pos.end, end)
+		f.log.Warnf(f.name+"Reset fetch offset for partition %v from %d to current leader's latest offset %d", part.p.tp, part.pos.end, end)
 		return part.p.truncate(part.epoch, end)
 	}
 	start, err := f.leaderOffset(part, EarliestTimestamp)
 	if err != nil {
 		return position{}, err
 	}
-	f.log.Warnf("Reset fetch offset for partition %v from %d to current leader's start offset %d", part.p.tp, part.pos.end, start)
+	f.log.Warnf(f.name+"Reset fetch offset for partition %v from %d to current leader's start offset %d", part.p.tp, part.pos.end, start)
 	if start > part.pos.end {
 		return part.p.startAt(part.epoch, start)
 	}

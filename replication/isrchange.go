@@ -2,6 +2,7 @@ package replication
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"gregor/storage"
@@ -35,6 +36,18 @@ type ISRChanger interface {
 	Propose(c ISRChange, done func(ISRAnswer))
 }
 
+// commas writes ids as Kafka's log does.
+func commas(ids []int32) string {
+	var b []byte
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(id), 10)
+	}
+	return string(b)
+}
+
 // expand asks that a follower join.
 func (p *Partition) expand(replica int32) {
 	p.mu.Lock()
@@ -43,7 +56,7 @@ func (p *Partition) expand(replica int32) {
 		return
 	}
 	if next := p.mu.isr.Joins(replica, p.mu.log.HighWatermark()); next != nil {
-		p.m.opt.Log.Infof("[Partition %v broker=%d] Expanding ISR from %v to %v", p.tp, p.m.opt.BrokerID, p.mu.ISR, next)
+		p.m.opt.Log.Infof("[Partition %v broker=%d] Expanding ISR from %s to %s", p.tp, p.m.opt.BrokerID, commas(p.mu.ISR), commas(next))
 		p.propose(next)
 	}
 }
@@ -95,8 +108,8 @@ func (p *Partition) shrink(now time.Time) {
 	}
 	for _, id := range lagging {
 		at, caughtUp, _ := p.mu.isr.Follower(id)
-		p.m.opt.Log.Infof("[Partition %v broker=%d] Shrinking ISR from %v to %v. Leader: (highWatermark: %d, endOffset: %d). Out of sync replica: (brokerId: %d, endOffset: %d, caught up last: %s).",
-			p.tp, p.m.opt.BrokerID, p.mu.ISR, next, p.mu.log.HighWatermark(), end, id, at, caughtUp.Format(time.RFC3339))
+		p.m.opt.Log.Infof("[Partition %v broker=%d] Shrinking ISR from %s to %s. Leader: (highWatermark: %d, endOffset: %d). Out of sync replica: (brokerId: %d, endOffset: %d, caught up last: %s).",
+			p.tp, p.m.opt.BrokerID, commas(p.mu.ISR), commas(next), p.mu.log.HighWatermark(), end, id, at, caughtUp.Format(time.RFC3339))
 	}
 	p.propose(next)
 }
@@ -122,14 +135,14 @@ func (p *Partition) isrAnswered(c ISRChange, a ISRAnswer) {
 	switch {
 	case a.Err != nil:
 		// The proposal stays: nobody leaves or joins until the controller says what holds, and the high watermark counts both sets.
-		log.Warnf("[Partition %v broker=%d] Changing the ISR to %v: %v; waiting for the controller's decision", p.tp, p.m.opt.BrokerID, c.ISR, a.Err)
+		log.Warnf("[Partition %v broker=%d] Changing the ISR to %s: %v; waiting for the controller's decision", p.tp, p.m.opt.BrokerID, commas(c.ISR), a.Err)
 	case a.LeaderEpoch != c.LeaderEpoch:
 		log.Infof("[Partition %v broker=%d] The ISR of leader epoch %d is not this leader's, whose epoch is %d", p.tp, p.m.opt.BrokerID, a.LeaderEpoch, c.LeaderEpoch)
 	case !p.mu.isr.Commit(a.ISR, a.Version):
 		log.Infof("[Partition %v broker=%d] Ignoring an ISR of version %d, which is not newer than %d", p.tp, p.m.opt.BrokerID, a.Version, p.mu.ZKVersion)
 	default:
 		p.isrChanged()
-		log.Infof("[Partition %v broker=%d] ISR updated to %v and version updated to [%d]", p.tp, p.m.opt.BrokerID, p.mu.ISR, p.mu.ZKVersion)
+		log.Infof("[Partition %v broker=%d] ISR updated to %s and version updated to [%d]", p.tp, p.m.opt.BrokerID, commas(p.mu.ISR), p.mu.ZKVersion)
 		moved = p.advance(p.m.opt.now())
 	}
 	p.mu.Unlock()
