@@ -119,7 +119,7 @@ func describedEntry(e *config.Entry, version int16, synonyms, documentation bool
 			})
 		}
 	}
-	if documentation && e.Doc != "" {
+	if documentation && e.Doc != "" || e.Source == config.SourceLogger { // Kafka leaves that of loggers at its default, the empty text
 		c.Documentation = &e.Doc
 	}
 	return c

@@ -75,7 +75,7 @@ func (a *Admin) describeLoggers() []config.Entry {
 }
 
 // logLevels are the levels that Kafka takes, in the order in which its message lists them.
-var logLevels = []string{"INFO", "TRACE", "DEBUG", "WARN", "ERROR", "FATAL"}
+var logLevels = []string{"TRACE", "ERROR", "INFO", "FATAL", "DEBUG", "WARN"}
 
 // alterLoggers changes levels of this broker's loggers, for as long as the process lives. All operations are checked before the first.
 func (a *Admin) alterLoggers(c change, validateOnly bool) *fault {
