@@ -95,7 +95,10 @@ func TestBadCommandLinesAreRefused(t *testing.T) {
 	} {
 		o, err := newParser().Parse(strings.Fields(args))
 		if err == nil {
-			_, err = parse(o)
+			var s *settings
+			if s, err = parse(o); err == nil {
+				err = s.bad
+			}
 		}
 		if fmt.Sprint(err) != want {
 			t.Errorf("%s: %v, want %s", args, err, want)

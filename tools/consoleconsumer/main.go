@@ -51,6 +51,10 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 func (s *settings) run(stdout, stderr io.Writer) int {
 	signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error to report, not a death
 	s.cfg.Warn = stderr
+	if s.bad != nil {
+		logError(stderr, "Unknown error when running consumer: ", s.bad)
+		return 1
+	}
 	opts, err := s.cfg.Options()
 	var client *kgo.Client
 	if err == nil {

@@ -1,6 +1,7 @@
 package consoleconsumer
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -51,6 +52,7 @@ type settings struct {
 
 	cfg kclient.Config
 	kgo []kgo.Opt
+	bad error // a property that no consumer takes: told when one is made
 }
 
 const (
@@ -108,7 +110,14 @@ func parse(o *cli.Options) (*settings, error) {
 		s.cfg.ClientID = v
 	}
 	s.cfg.Name = "Consumer clientId=" + s.cfg.ClientID + ", groupId=" + s.group
-	return s, s.consumer(o, offset)
+	if s.bad = s.cfg.Check(); s.bad == nil {
+		s.bad = s.consumer(o, offset)
+	}
+	var conflict *conflictError
+	if errors.As(s.bad, &conflict) {
+		return nil, s.bad
+	}
+	return s, nil
 }
 
 // checkStart tells apart which records to start with, with Kafka's refusals.

@@ -47,11 +47,14 @@ func fail(p *cli.Parser, stderr io.Writer, err error) int {
 	var usage *cli.UsageError
 	var opt *cli.OptionError
 	var api *kclient.APIError
+	var caused *kclient.CausedError
 	switch {
 	case errors.As(err, &usage):
 		return p.Usage(stderr, usage.Message)
 	case errors.As(err, &opt):
 		fmt.Fprintln(stderr, opt.Message)
+	case errors.As(err, &caused):
+		fmt.Fprintf(stderr, "%s: %s\n", caused.Class, caused.Message)
 	case errors.As(err, &api):
 		fmt.Fprintln(stderr, api.Trace())
 	default:
@@ -174,7 +177,7 @@ func (p *producer) send(ctx context.Context, r *kgo.Record) error {
 	if !p.sent {
 		if err := p.findTopic(ctx); err != nil {
 			if p.sync {
-				return err
+				return kclient.Executed(err)
 			}
 			p.report(r, err)
 			return nil
@@ -183,7 +186,7 @@ func (p *producer) send(ctx context.Context, r *kgo.Record) error {
 		p.limitBatches(ctx)
 	}
 	if p.sync {
-		return p.explain(r, p.client.ProduceSync(ctx, r).FirstErr())
+		return kclient.Executed(p.explain(r, p.client.ProduceSync(ctx, r).FirstErr()))
 	}
 	p.client.Produce(ctx, r, p.acknowledged)
 	return nil

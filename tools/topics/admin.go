@@ -32,9 +32,12 @@ const requestTimeoutMillis = 30000
 func newAdmin(c *command, out *bufio.Writer, stderr io.Writer) (service, error) {
 	cfg := kclient.Config{Servers: c.bootstrap, Props: c.clientProps, ClientID: "adminclient-1",
 		Name: "AdminClient clientId=adminclient-1", Warn: stderr}
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
 	opts, err := cfg.Options()
 	if err != nil {
-		return nil, err
+		return nil, &kclient.CausedError{Class: "org.apache.kafka.common.KafkaException", Message: "Failed to create new KafkaAdminClient", Cause: err}
 	}
 	timeout, err := cfg.Timeout()
 	if err != nil {
@@ -71,6 +74,9 @@ func (a *admin) create(ctx context.Context, c *command, cfg []setting) error {
 	}
 	if c.has("partitions") && c.partitions < 1 {
 		return kclient.IllegalArgument("The partitions must be greater than 0")
+	}
+	if c.topic == "" {
+		return kafkaError("InvalidTopicException", "The given topic name '' cannot be represented in a request.")
 	}
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = c.topic, c.partitions, int16(c.replication)

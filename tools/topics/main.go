@@ -46,21 +46,29 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	defer out.Flush() //nolint:errcheck // nobody is left to tell
 	s, err := connect(c, out, stderr)
 	if err != nil {
-		return p.Fail(stderr, javaError{err})
+		return kclient.Uncaught(stderr, err)
 	}
 	defer s.close()
-	if err := run(context.Background(), s, c, out); err != nil {
-		var api *kclient.APIError
-		trace := "java.lang.RuntimeException: " + err.Error()
-		if errors.As(err, &api) {
-			trace = api.Trace()
-		}
-		fmt.Fprintf(out, "Error while executing topic command : %s\n", err)
-		out.Flush() //nolint:errcheck // nobody is left to tell
-		cli.Log(stderr, "ERROR", logger, trace+"\n")
-		return 1
+	err = c.numbers()
+	if err == nil {
+		err = run(context.Background(), s, c, out)
 	}
-	return 0
+	if err == nil {
+		return 0
+	}
+	var api *kclient.APIError
+	var opt *cli.OptionError
+	trace := "java.lang.RuntimeException: " + err.Error()
+	switch {
+	case errors.As(err, &api):
+		trace = api.Trace()
+	case errors.As(err, &opt):
+		trace = "joptsimple." + opt.Class + ": " + opt.Message
+	}
+	fmt.Fprintf(out, "Error while executing topic command : %s\n", err)
+	out.Flush() //nolint:errcheck // nobody is left to tell
+	cli.Log(stderr, "ERROR", logger, trace+"\n")
+	return 1
 }
 
 func connect(c *command, out *bufio.Writer, stderr io.Writer) (service, error) {

@@ -24,11 +24,11 @@ func newParser() *cli.Parser {
 		cli.Opt{Name: "alter", Doc: "Give topics more partitions; with --zookeeper also other settings."},
 		cli.Opt{Name: "describe", Doc: "Print partitions, leaders, replicas and settings of topics."},
 		cli.Opt{Name: "topic", Kind: cli.String, Arg: "topic", Doc: "The topic's name. Except for --create a regular expression that has to match the whole name; quote it, and escape special characters with a backslash."},
-		cli.Opt{Name: "config", Kind: cli.String, Arg: "name=value", Doc: "A setting of the topic that is made (or, with --zookeeper, altered). Known settings:\n" + configNames()},
+		cli.Opt{Name: "config", Kind: cli.String, Arg: "name=value", Doc: "A setting of the topic that is made (or, with --zookeeper, altered). Settings: " + configNames()},
 		cli.Opt{Name: "delete-config", Kind: cli.String, Arg: "name", Doc: "A setting to go back to its default; only with --alter and --zookeeper."},
 		cli.Opt{Name: "partitions", Kind: cli.Int, Arg: "# of partitions", Doc: "How many partitions the topic shall have. More partitions move keys to other partitions. Default for --create: the broker's."},
 		cli.Opt{Name: "replication-factor", Kind: cli.Int, Arg: "replication factor", Doc: "How many replicas each partition of the new topic has. Default: the broker's."},
-		cli.Opt{Name: "replica-assignment", Kind: cli.String, Arg: "broker_id_for_part1_replica1 : broker_id_for_part1_replica2 , broker_id_for_part2_replica1 : broker_id_for_part2_replica2 , ...", Doc: "Brokers for each replica of each partition, chosen by hand."},
+		cli.Opt{Name: "replica-assignment", Kind: cli.String, Arg: "broker ids", Doc: "Brokers of each partition by hand: 1:2,2:3 makes two partitions, the first on brokers 1 and 2."},
 		cli.Opt{Name: "under-replicated-partitions", Doc: "Describe only partitions that lack in-sync replicas."},
 		cli.Opt{Name: "unavailable-partitions", Doc: "Describe only partitions without a live leader."},
 		cli.Opt{Name: "under-min-isr-partitions", Doc: "Describe only partitions with fewer in-sync replicas than min.insync.replicas. Not with --zookeeper."},
@@ -82,18 +82,12 @@ func parse(o *cli.Options) (*command, error) {
 	if err := checkConflicts(o); err != nil {
 		return nil, err
 	}
-	if err := o.Check("bootstrap-server", "zookeeper", "command-config", "topic", "partitions", "replication-factor", "replica-assignment"); err != nil {
+	if err := o.Once("bootstrap-server", "zookeeper", "command-config"); err != nil {
 		return nil, err
 	}
 	c := &command{action: given[0], opts: o, bootstrap: o.String("bootstrap-server"), zookeeper: o.String("zookeeper"),
 		topic: o.String("topic"), hasTopic: o.Has("topic"), partitions: -1, replication: -1,
 		config: o.Values("config"), deleteConfig: o.Values("delete-config")}
-	if o.Has("partitions") {
-		c.partitions = int32(o.Int("partitions"))
-	}
-	if o.Has("replication-factor") {
-		c.replication = o.Int("replication-factor")
-	}
 	if o.Has("command-config") && !o.Has("zookeeper") {
 		p, err := props.Load(o.String("command-config"))
 		if err != nil {
@@ -102,6 +96,21 @@ func parse(o *cli.Options) (*command, error) {
 		c.clientProps = p
 	}
 	return c, nil
+}
+
+// numbers takes what Kafka looks at only when it carries the command out.
+func (c *command) numbers() error {
+	o := c.opts
+	if err := o.Check("topic", "partitions", "replication-factor", "replica-assignment"); err != nil {
+		return err
+	}
+	if o.Has("partitions") {
+		c.partitions = int32(o.Int("partitions"))
+	}
+	if o.Has("replication-factor") {
+		c.replication = o.Int("replication-factor")
+	}
+	return nil
 }
 
 // javaError is an uncaught exception, shown as the JVM shows it.

@@ -24,10 +24,12 @@ type zookeeper struct {
 	out    *bufio.Writer
 }
 
-func newZooKeeper(connect string, out *bufio.Writer, _ io.Writer) (service, error) {
+func newZooKeeper(connect string, out *bufio.Writer, stderr io.Writer) (service, error) {
 	c, err := zkmeta.Dial(context.Background(), zkmeta.Options{Connect: connect, SessionTimeout: zkTimeout, ConnectTimeout: zkTimeout})
 	if err != nil {
-		return nil, &kclient.APIError{Class: "kafka.zookeeper.ZooKeeperClientTimeoutException", Message: err.Error()}
+		fmt.Fprintf(stderr, "gregor: %v; check --zookeeper and that the server runs\n", err)
+		return nil, &kclient.APIError{Class: "kafka.zookeeper.ZooKeeperClientTimeoutException",
+			Message: "Timed out waiting for connection while in state: CONNECTING"}
 	}
 	return &zookeeper{client: c, out: out}, nil
 }

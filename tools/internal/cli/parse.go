@@ -205,6 +205,11 @@ func (o *Options) Check(names ...string) error {
 	if err := o.parser.convert(o); err != nil {
 		return err
 	}
+	return o.Once(names...)
+}
+
+// Once refuses options that were given several times and stand for one value.
+func (o *Options) Once(names ...string) error {
 	for _, name := range names {
 		if len(o.seen[name]) > 1 {
 			return &OptionError{"MultipleArgumentsForOptionException",

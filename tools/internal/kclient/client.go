@@ -27,6 +27,9 @@ type Config struct {
 
 // Options turns the configuration into kgo's options.
 func (c Config) Options() ([]kgo.Opt, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
 	seeds, err := Servers(c.Servers)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -16,7 +17,10 @@ type APIError struct {
 	Code    int16
 	Class   string
 	Message string
+	Cause   error // what Java chains to it; may be nil
 }
+
+func (e *APIError) Unwrap() error { return e.Cause }
 
 func (e *APIError) Error() string { return e.Message }
 
@@ -123,8 +127,11 @@ func Wrap(err error, doing string) error {
 	case errors.As(err, &k):
 		return Error(k.Code, nil)
 	case errors.Is(err, context.DeadlineExceeded):
+		now := time.Now().UnixMilli()
 		return &APIError{Code: kerr.RequestTimedOut.Code, Class: errorsPackage + "TimeoutException",
-			Message: "Timed out waiting for a node assignment. Call: " + doing}
+			Message: fmt.Sprintf("Call(callName=%s, deadlineMs=%d, tries=1, nextAllowedTryMs=%d) timed out at %d after 1 attempt(s)", doing, now, now+100, now),
+			Cause: &APIError{Code: kerr.RequestTimedOut.Code, Class: errorsPackage + "TimeoutException",
+				Message: "Timed out waiting for a node assignment. Call: " + doing}}
 	}
 	return &APIError{Code: -1, Class: "org.apache.kafka.common.KafkaException", Message: doing + ": " + err.Error()}
 }

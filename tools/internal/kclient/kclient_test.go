@@ -94,7 +94,7 @@ func TestAnUnreachableBrokerIsTriedUntilTheTimeIsUp(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || tries < 50 {
 			t.Errorf("%v after %d tries", err, tries)
 		}
-		if got := Wrap(err, "listTopics"); got.Error() != "Timed out waiting for a node assignment. Call: listTopics" {
+		if got := Wrap(err, "listTopics"); errors.Unwrap(got).Error() != "Timed out waiting for a node assignment. Call: listTopics" {
 			t.Error(got)
 		}
 	})
