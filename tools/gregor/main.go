@@ -29,7 +29,15 @@ func run(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	switch name := args[0]; name {
 	case "help", "--help", "-h":
+		if len(args) > 1 {
+			if c := find(strings.TrimSuffix(args[1], ".sh")); c != nil {
+				c.main([]string{"--help"}, stdin, stdout, stdout)
+				return 0
+			}
+		}
 		return help(stdout)
+	case "completion":
+		return completion(args[1:], stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, cli.Version)
 		return 0
@@ -46,8 +54,9 @@ func run(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 func help(w io.Writer) int {
 	fmt.Fprint(w, "gregor COMMAND [ARGUMENTS]   (each command also as scripts/COMMAND.sh; --help tells its arguments)\n\n")
 	for i := range commands {
-		fmt.Fprintf(w, "  %-24s %s\n", commands[i].name, commands[i].about)
+		fmt.Fprintf(w, "  %-26s %s\n", commands[i].name, commands[i].about)
 	}
-	fmt.Fprint(w, "  help, version\n\nWithout a command gregor starts a broker.\n")
+	fmt.Fprintf(w, "  %-26s %s\n  %-26s %s\n  %-26s %s\n\nWithout a command gregor starts a broker and the embedded ZooKeeper.\n",
+		"help [COMMAND]", "this text, or a command's flags", "completion bash|zsh", "a script that completes commands and flags", "version", "the version of Kafka that Gregor stands for")
 	return 0
 }

@@ -36,8 +36,14 @@ type Server struct {
 	None    string // what is said when there is none
 }
 
-// Main signals every process of the server: TERM, or what the environment's SIGNAL names.
-func (s Server) Main(_ []string, _ io.Reader, stdout, stderr io.Writer) int {
+// Main signals every process of the server: TERM, or what the environment's SIGNAL names. Kafka's script looks at no argument; who asks
+// for --help does not want servers stopped.
+func (s Server) Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+		fmt.Fprintf(stderr, "Asks every %s of gregor on this machine to stop (SIGTERM, or the signal that the environment's SIGNAL names).\n"+
+			"It takes no flags, and ends with 1 when there is none to stop.\n", s.Command)
+		return 1
+	}
 	return s.stop("/proc", os.Getenv("SIGNAL"), syscall.Kill, stdout, stderr)
 }
 
