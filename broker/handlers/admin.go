@@ -12,7 +12,6 @@ import (
 	"gregor/broker/config"
 	"gregor/broker/metadata"
 	"gregor/broker/server"
-	"gregor/internal/logging"
 	"gregor/storage"
 	"gregor/zkmeta"
 )
@@ -28,8 +27,6 @@ type TopicStore interface {
 	AddPartitions(ctx context.Context, name string, full map[int32][]int32) error
 	TopicConfig(ctx context.Context, topic string) (map[string]string, error)
 	SetTopicConfig(ctx context.Context, topic string, config map[string]string) error
-	EntityConfig(ctx context.Context, entityType, name string) (map[string]string, error)
-	SetEntityConfig(ctx context.Context, entityType, name string, config map[string]string) error
 }
 
 // LogDirs is what DescribeLogDirs needs of the log manager; *storage.Manager has it.
@@ -47,9 +44,7 @@ type AdminOptions struct {
 	// IsController tells whether this broker is the active controller; only that one creates and deletes.
 	IsController func() bool
 	Dirs         LogDirs
-	// Levels are the process's loggers; nil when their levels are not to be changed.
-	Levels *logging.Levels
-	Log    logrus.FieldLogger
+	Log          logrus.FieldLogger
 }
 
 // Admin serves Metadata, CreateTopics, DeleteTopics, CreatePartitions, DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and

@@ -14,16 +14,18 @@ type result struct {
 }
 
 var (
-	logTime = regexp.MustCompile(`(?m)^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]`)
-	noise   = regexp.MustCompile(`(?m)^(\tat .*|\t\.\.\. .*|Caused by: .*|javax\.management\..*|\[T\] WARN .*)\n`)
-	options = regexp.MustCompile(`(?ms)^Option( \(\* = required\))? {2,}Description.*`)
-	usage   = regexp.MustCompile(`(?ms)^usage: .*`)
+	logTime  = regexp.MustCompile(`(?m)^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]`)
+	noise    = regexp.MustCompile(`(?m)^(\tat .*|\t\.\.\. .*|Caused by: .*|javax\.management\..*|\[T\] WARN .*|gregor: .*)\n`)
+	timedOut = regexp.MustCompile(`Call\(callName=(\w+), .*?\) timed out at \d+ after \d+ attempt\(s\)`)
+	options  = regexp.MustCompile(`(?ms)^Option( \(\* = required\))? {2,}Description.*`)
+	usage    = regexp.MustCompile(`(?ms)^usage: .*`)
 )
 
 // evened removes what may differ in every script.
 func (t *transcript) evened(s string, p *place) string {
 	s = logTime.ReplaceAllString(s, "[T]")
 	s = noise.ReplaceAllString(s, "")
+	s = timedOut.ReplaceAllString(s, "Call($1) timed out")
 	s = options.ReplaceAllString(s, "(help)\n")
 	s = usage.ReplaceAllString(s, "(usage)\n")
 	s = p.names().Replace(s)
