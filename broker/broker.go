@@ -118,8 +118,8 @@ func (b *Broker) openLogs(ctx context.Context) error {
 		RecoveryThreadsPerDir: lc.RecoveryThreadsPerDir, MaxOpenFiles: b.cfg.Gregor.MaxOpenFiles,
 		RetentionInterval: lc.RetentionCheckInterval, FlushInterval: lc.FlushCheckInterval,
 		RecoveryPointInterval: lc.RecoveryPointInterval, StartOffsetInterval: lc.StartOffsetInterval,
-		ProducerIDExpiration: b.cfg.ProducerIDExpiration,
-		Log:                  logging.Named(b.log, "kafka.log.LogManager"), OnDirFailure: b.dirFailed, Progress: b.opt.Progress,
+		ProducerIDExpiration: b.cfg.ProducerIDExpiration, DirCheckInterval: dirCheckInterval, MinFreeBytes: b.cfg.Gregor.MinFreeBytes,
+		Log: logging.Named(b.log, "kafka.log.LogManager"), OnDirFailure: b.dirFailed, Progress: b.opt.Progress,
 	})
 	if err != nil {
 		return err
@@ -132,6 +132,9 @@ func (b *Broker) openLogs(ctx context.Context) error {
 	b.session = sessionFileIn(b.opt.FS, lc.Dirs[0])
 	return nil
 }
+
+// dirCheckInterval is how soon a log directory that was taken away, or a full one, is noticed without an append.
+const dirCheckInterval = time.Second
 
 // readTopicConfigs reads the settings of every topic that has some, before its log is opened with them.
 func (b *Broker) readTopicConfigs(ctx context.Context) error {
@@ -219,6 +222,7 @@ func (b *Broker) requestTable() []server.API {
 	log := logging.Named(b.log, "kafka.server.KafkaApis")
 	admin := handlers.NewAdmin(handlers.AdminOptions{
 		Config: func() *config.Broker { return b.cfg }, Metadata: b.cache, ZK: b.zk, IsController: b.ctl.IsActive, Dirs: b.store, Log: log,
+		Hosted: b.hosted,
 	})
 	control := &handlers.Control{Replicas: b.replicas, Metadata: b.cache, BrokerEpoch: b.epoch.Load, Log: log}
 	b.producerIDs = &handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log}
@@ -235,6 +239,19 @@ func (b *Broker) requestTable() []server.API {
 		rows = append(rows, family.APIs()...)
 	}
 	return handlers.WithApiVersions(rows)
+}
+
+// hosted gives log end and high watermark of a partition that this broker has a role in.
+func (b *Broker) hosted(tp storage.TopicPartition) (end, hw int64, ok bool) {
+	p, err := b.replicas.Lookup(tp.Topic, tp.Partition)
+	if err != nil {
+		return 0, 0, false
+	}
+	l := p.Log()
+	if l == nil {
+		return 0, 0, false
+	}
+	return l.LogEndOffset(), l.HighWatermark(), true
 }
 
 // register puts the broker under /brokers/ids, after removing what its former process left there.

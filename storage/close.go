@@ -43,6 +43,13 @@ func (m *Manager) closeThreads() int {
 }
 
 func (m *Manager) closeDir(ctx context.Context, d *logDir) error {
+	// What is held back for the checkpoints serves for everything that is written now.
+	d.checkpointMu.Lock()
+	err := d.dropReserve()
+	d.checkpointMu.Unlock()
+	if err != nil {
+		return d.fail("removing "+reserveFile, err)
+	}
 	logs := append(m.logsIn(d, m.logs), m.logsIn(d, m.futures)...)
 	busy := make([]*Log, 0, len(logs))
 	for _, l := range logs {
@@ -52,7 +59,6 @@ func (m *Manager) closeDir(ctx context.Context, d *logDir) error {
 			busy = append(busy, l)
 		}
 	}
-	var err error
 	if s, ok := m.fs.(vfs.Syncer); ok && len(busy) >= closeTogetherFrom {
 		err = m.closeTogether(ctx, d, s, busy)
 	} else {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type logDir struct {
 
 	offline     atomic.Pointer[DirOfflineError] // nil while online
 	lock        io.Closer
+	opened      fs.FileInfo  // the directory itself, as it was when it was locked
 	logs        atomic.Int32 // current and future logs in it
 	startsDirty atomic.Bool  // a log start offset moved since the checkpoint
 	changed     atomic.Bool  // logs came or went since the high watermark checkpoint
@@ -28,6 +30,11 @@ type logDir struct {
 	checkpointMu sync.Mutex                  // one writer of checkpoints at a time
 	removed      map[TopicPartition]struct{} // deleted, but perhaps still in the checkpoints; under Manager.mu
 	hasCleaner   bool                        // cleaner-offset-checkpoint was made; under checkpointMu
+	reserved     int64                       // size of the reserve file; under checkpointMu
+
+	spaceMu  sync.Mutex
+	full     atomic.Bool  // less than the floor is free
+	headroom atomic.Int64 // bytes that may be appended before the free space is asked for again
 }
 
 func (d *logDir) file(name string) string { return d.path + "/" + name }
@@ -138,6 +145,9 @@ func (m *Manager) openDir(d *logDir) (meta checkpoint.Meta, found bool, err erro
 	if d.lock, err = fs.Lock(d.file(lockFile)); err != nil {
 		return meta, false, err
 	}
+	if d.opened, err = fs.Stat(d.path); err != nil {
+		return meta, false, err
+	}
 	return checkpoint.ReadMeta(fs, d.file(checkpoint.MetaFile))
 }
 
@@ -205,7 +215,7 @@ func (m *Manager) liveDirs() int {
 func (m *Manager) Dirs() []DirStatus {
 	out := make([]DirStatus, len(m.dirs))
 	for i, d := range m.dirs {
-		out[i] = DirStatus{Path: d.path, Online: true, Logs: int(d.logs.Load())}
+		out[i] = DirStatus{Path: d.path, Online: true, Full: d.full.Load(), Logs: int(d.logs.Load())}
 		if e := d.offline.Load(); e != nil {
 			out[i].Online, out[i].Err = false, e
 		}
@@ -284,7 +294,7 @@ func (m *Manager) writeCheckpoint(d *logDir, name string, offset func(*Log) (int
 			lines = append(lines, checkpoint.Offset{Topic: l.tp.Topic, Partition: l.tp.Partition, Offset: off})
 		}
 	}
-	if err := checkpoint.WriteOffsets(m.fs, d.file(name), lines); err != nil {
+	if err := d.writeOffsets(name, lines); err != nil {
 		return d.fail("writing "+name, err)
 	}
 	return nil

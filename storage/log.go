@@ -179,8 +179,8 @@ func (l *Log) ioError(op string, err error) error {
 }
 
 // AppendAsLeader assigns offsets and the leader epoch to the batch where it lies, checks it as Kafka does, and writes it once. The
-// records may be patched even if the append fails. The errors are those of package record, of producerstate, and *BatchTooLargeError
-// and *DirOfflineError.
+// records may be patched even if the append fails. The errors are those of package record, of producerstate, *BatchTooLargeError,
+// *NoSpaceError and *DirOfflineError.
 func (l *Log) AppendAsLeader(records []byte, leaderEpoch int32, origin Origin, now time.Time) (AppendInfo, error) {
 	cfg := l.cfg.Load()
 	nowMs := now.UnixMilli()
@@ -242,7 +242,15 @@ func (l *Log) appendLeaderLocked(a *record.Analysis, cfg *Config, leaderEpoch in
 			return info, nil
 		}
 	}
+	if origin == FromClient {
+		if err := l.dir.room(len(v.Batch)); err != nil {
+			return info, err
+		}
+	}
 	if err := seg.append(v.Batch, v.LastOffset, v.MaxTimestamp, v.OffsetOfMaxTimestamp); err != nil {
+		if errors.Is(err, errNotAppended) && l.m.opt.MinFreeBytes > 0 {
+			return info, l.dir.outOfSpace()
+		}
 		return info, l.ioError("append", err)
 	}
 	next := v.LastOffset + 1

@@ -39,6 +39,9 @@ type Options struct {
 	StartOffsetInterval   time.Duration // log.flush.start.offset.checkpoint.interval.ms
 	ProducerIDExpiration  time.Duration // transactional.id.expiration.ms; 0: 7 days
 
+	DirCheckInterval time.Duration // between two looks at each directory: whether it is still there, and its free space
+	MinFreeBytes     int64         // gregor.log.dir.min.free.bytes: below it clients' records are refused; 0: no floor
+
 	Log logrus.FieldLogger
 	// OnDirFailure is called once for each directory that fails after Open, from a goroutine of the Manager's own.
 	OnDirFailure func(dir string, err error)
@@ -371,7 +374,7 @@ func (m *Manager) snapshot() []*Log {
 	return out
 }
 
-// GetOrCreate returns the log of a partition, creating it in the live directory with the fewest logs. Unless isNew, it refuses to
+// GetOrCreate returns the log of a partition, creating it in the live directory with the fewest logs, and space if there is one. Unless isNew, it refuses to
 // create one while a directory is offline, because the log may be there.
 func (m *Manager) GetOrCreate(tp TopicPartition, cfg Config, isNew bool) (*Log, error) {
 	if l, ok := m.Get(tp); ok {
@@ -441,7 +444,10 @@ func (m *Manager) checkpointDir(d *logDir) error {
 func (m *Manager) emptiestDir() *logDir {
 	var best *logDir
 	for _, d := range m.dirs {
-		if d.online() && (best == nil || d.logs.Load() < best.logs.Load()) {
+		if !d.online() {
+			continue
+		}
+		if best == nil || best.full.Load() && !d.full.Load() || best.full.Load() == d.full.Load() && d.logs.Load() < best.logs.Load() {
 			best = d
 		}
 	}

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"sync"
@@ -351,6 +352,9 @@ func (s *segment) shouldRoll(cfg *Config, n int, lastOffset, maxTs, nowMs int64)
 	return waited > cfg.SegmentMs-s.jitter, nil
 }
 
+// errNotAppended says that the disk is full, and that the segment is as it was before.
+var errNotAppended = errors.New("nothing was appended")
+
 // append writes b, one or more whole batches, at the segment's end. nextOffset is what follows them. Under the log's lock, after
 // prepareAppend; the caller publishes the log end offset afterwards.
 func (s *segment) append(b []byte, lastOffset, maxTs, offsetOfMaxTs int64) error {
@@ -370,6 +374,9 @@ func (s *segment) append(b []byte, lastOffset, maxTs, offsetOfMaxTs int64) error
 		s.emptied = false
 	}
 	_, err = f.f.WriteAt(b, int64(pos))
+	if isNoSpace(err) && f.f.Truncate(int64(pos)) == nil {
+		err = fmt.Errorf("%w: %w", errNotAppended, err)
+	}
 	f.Release()
 	if err != nil {
 		return err

@@ -45,15 +45,20 @@ func (m *Manager) start() {
 		})
 	})
 	m.every(producerExpiryInterval, m.sweepProducers)
+	m.everyFrom(m.opt.DirCheckInterval, m.opt.DirCheckInterval, func(time.Time) { m.checkDirs() })
 }
 
 // every runs f each interval; there is no such sweep if the interval is nothing, or longer than anything runs.
 func (m *Manager) every(interval time.Duration, f func(now time.Time)) {
+	m.everyFrom(m.opt.InitialDelay, interval, f)
+}
+
+func (m *Manager) everyFrom(first, interval time.Duration, f func(now time.Time)) {
 	if interval <= 0 || interval > 100*365*24*time.Hour {
 		return
 	}
 	m.running.Go(func() {
-		t := time.NewTimer(m.opt.InitialDelay)
+		t := time.NewTimer(first)
 		defer t.Stop()
 		for {
 			select {

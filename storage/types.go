@@ -93,6 +93,7 @@ type DirStatus struct {
 	Path   string
 	Online bool
 	Err    error // why it is offline
+	Full   bool  // records are refused, see Options.MinFreeBytes
 	Logs   int   // current and future logs in it
 }
 

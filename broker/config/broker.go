@@ -114,6 +114,8 @@ type Replica struct {
 type Gregor struct {
 	// MaxOpenFiles bounds the descriptors that logs keep open; 0 derives it from the process's limit.
 	MaxOpenFiles int
+	// MinFreeBytes is the free space below which a log directory takes no more records from clients; 0 is no floor.
+	MinFreeBytes int64
 	// EmbeddedZooKeeper starts a ZooKeeper in this process, at the first address of zookeeper.connect.
 	EmbeddedZooKeeper bool
 	ZooKeeperDataDir  string
@@ -128,6 +130,8 @@ type Gregor struct {
 var gregorKeys = []Key{
 	{"gregor.max.open.files", Int, "0", atLeast(0), Medium, ReadOnly, Used,
 		"Descriptors that logs may keep open; 0 takes them from the limit of the process."},
+	{"gregor.log.dir.min.free.bytes", Long, "0", atLeast(0), Medium, ReadOnly, Used,
+		"Free space of a log directory below which records are refused, retriably, until a tenth more than that is free; 0 is no floor."},
 	{"gregor.zookeeper.embedded", Boolean, "false", nil, Medium, ReadOnly, Used,
 		"Start a ZooKeeper in this process, at the first address of zookeeper.connect."},
 	{"gregor.zookeeper.data.dir", String, "./data/zookeeper", nil, Medium, ReadOnly, Used,
@@ -372,6 +376,7 @@ func (b *Broker) fill() error {
 	b.ProducerIDExpiration = b.ms("transactional.id.expiration.ms")
 	b.Gregor = Gregor{
 		MaxOpenFiles:      b.int("gregor.max.open.files"),
+		MinFreeBytes:      b.long("gregor.log.dir.min.free.bytes"),
 		EmbeddedZooKeeper: b.bool("gregor.zookeeper.embedded"),
 		ZooKeeperDataDir:  b.str("gregor.zookeeper.data.dir"),
 		LogFormat:         b.str("gregor.log.format"),

@@ -44,7 +44,9 @@ type AdminOptions struct {
 	// IsController tells whether this broker is the active controller; only that one creates and deletes.
 	IsController func() bool
 	Dirs         LogDirs
-	Log          logrus.FieldLogger
+	// Hosted gives log end and high watermark of a partition that this broker has a role in.
+	Hosted func(storage.TopicPartition) (end, hw int64, ok bool)
+	Log    logrus.FieldLogger
 }
 
 // Admin serves Metadata, CreateTopics, DeleteTopics, CreatePartitions, DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and

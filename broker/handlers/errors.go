@@ -67,6 +67,10 @@ func storageCode(err error) *kerr.Error {
 		return kerr.OffsetOutOfRange
 	case is[*storage.DirOfflineError](err):
 		return kerr.KafkaStorageError
+	case is[*storage.NoSpaceError](err):
+		// Every client retries this code, knows that nothing was written, and keeps to its leader; that is less sure of
+		// KAFKA_STORAGE_ERROR, which also makes clients ask for the metadata each time.
+		return kerr.NotEnoughReplicas
 	case is[*storage.BatchTooLargeError](err):
 		return kerr.RecordListTooLarge
 	case is[*producerstate.OutOfOrderSequenceError](err):

@@ -62,9 +62,22 @@ func (a *Admin) describeDir(d storage.DirStatus, wanted map[storage.TopicPartiti
 			continue
 		}
 		p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
-		p.Partition, p.Size, p.IsFuture = s.Partition.Partition, s.Size, s.Future
+		p.Partition, p.Size, p.OffsetLag, p.IsFuture = s.Partition.Partition, s.Size, a.offsetLag(&s), s.Future
 		t := &out.Topics[len(out.Topics)-1]
 		t.Partitions = append(t.Partitions, p)
 	}
 	return out
+}
+
+// offsetLag is how far a log's end is behind the high watermark, or behind the current log if it is a future one; -1 while the broker
+// has no role in the partition.
+func (a *Admin) offsetLag(s *storage.LogSize) int64 {
+	end, hw, ok := a.Hosted(s.Partition)
+	switch {
+	case !ok:
+		return -1
+	case s.Future:
+		return end - s.EndOffset
+	}
+	return max(hw-s.EndOffset, 0)
 }

@@ -368,10 +368,11 @@ type memInfo struct {
 	size    int64
 	mode    fs.FileMode
 	modTime time.Time
+	node    *memNode
 }
 
 func (n *memNode) info(name string) fs.FileInfo {
-	return memInfo{name, int64(len(n.data)), n.mode, n.modTime}
+	return memInfo{name, int64(len(n.data)), n.mode, n.modTime, n}
 }
 
 func (i memInfo) Name() string       { return i.name }

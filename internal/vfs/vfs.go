@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 )
 
@@ -71,6 +72,16 @@ func MakeDirs(fsys FS, path string) error {
 		return err
 	}
 	return fsys.SyncDir(parent)
+}
+
+// SameFile tells whether two Stats found the same file or directory.
+func SameFile(a, b fs.FileInfo) bool {
+	x, isMem := a.(memInfo)
+	y, both := b.(memInfo)
+	if isMem && both {
+		return x.node == y.node
+	}
+	return os.SameFile(a, b)
 }
 
 // Allocate reserves n bytes from off on, growing the file, so that a later write there cannot run out of space and a sync of it need
