@@ -81,6 +81,7 @@ var mayImport = map[string][]string{
 	"controller":  {"controller", "storage", "zkmeta", "wire", "internal"},
 	"coordinator": {"coordinator", "storage", "zkmeta", "wire", "internal"},
 	"broker":      {"broker", "controller", "coordinator", "replication", "storage", "zkmeta", "wire", "internal"},
+	"gregortest":  {"broker", "internal"},
 	"internal":    {"internal"},
 	"tools":       {"tools", "zkmeta", "wire", "internal"},
 }
