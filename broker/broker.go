@@ -234,7 +234,7 @@ func (b *Broker) requestTable() []server.API {
 		&handlers.OffsetForLeaderEpoch{Replicas: b.replicas},
 		&handlers.DeleteRecords{Replicas: b.replicas, Log: log},
 		b.producerIDs,
-		control, admin,
+		control, &handlers.Cluster{Controller: b.ctl, Log: log}, admin,
 	} {
 		rows = append(rows, family.APIs()...)
 	}
@@ -409,6 +409,7 @@ func (b *Broker) Addr(listener string) net.Addr { return b.server.Addr(listener)
 func (b *Broker) Close(ctx context.Context) error {
 	var errs []error
 	b.log.Info("shutting down")
+	b.handOver(ctx)
 	errs = append(errs, b.server.Shutdown(ctx))
 	b.stop()
 	b.wg.Wait()

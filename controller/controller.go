@@ -54,6 +54,7 @@ type Controller struct {
 	queue  *queue
 	term   *term // owned by Run's goroutine
 	active atomic.Int32
+	asks   asks
 	// unclean is Config.Unclean, until DefaultUncleanChanged.
 	unclean atomic.Bool
 	lost    bool // the session may be gone: no election until ZooKeeper is back
@@ -120,6 +121,7 @@ type (
 // Run takes part in elections until ctx ends. The broker must be registered.
 func (c *Controller) Run(ctx context.Context) error {
 	defer c.opt.ZK.Subscribe(func(ev zkmeta.Event) { c.queue.put(ev) })()
+	defer c.asks.failAll()
 	defer c.resign("the broker stops")
 	c.elect(ctx)
 	for {
@@ -137,6 +139,12 @@ func (c *Controller) handle(ctx context.Context, ev any) {
 		c.zkEvent(ctx, ev)
 	case coreEvent:
 		if c.term != nil && (ev.term == nil || ev.term == c.term) {
+			c.term.happened(ev.ev)
+		}
+	case asked:
+		if c.term == nil {
+			c.asks.answer(core.Answer{Ref: ev.ref, Code: codeNotController})
+		} else {
 			c.term.happened(ev.ev)
 		}
 	case fenced:
@@ -249,6 +257,7 @@ func (c *Controller) resign(why string) {
 	c.active.Store(0)
 	c.term.end()
 	c.term = nil
+	c.asks.failAll()
 }
 
 // queue is the loop's. It is not bounded: what fills it are answers to what the loop itself asked, and hints of which one counts as

@@ -225,6 +225,9 @@ func (t *term) apply(ev core.Event) {
 		}
 	}
 	t.writer.write(plan.Writes)
+	for _, a := range plan.Answers {
+		t.c.asks.answer(a)
+	}
 }
 
 // happened takes in an event that is no change of ZooKeeper's.

@@ -104,6 +104,10 @@ type InternalTopics struct {
 type Replica struct {
 	LagTimeMax    time.Duration
 	SocketTimeout time.Duration
+	// ControlledShutdown: leaderships are handed over before a stop, tried ShutdownRetries times, ShutdownBackoff apart.
+	ControlledShutdown bool
+	ShutdownRetries    int
+	ShutdownBackoff    time.Duration
 	// Fetchers is num.replica.fetchers; the others are replica.fetch.*.
 	Fetchers                                          int
 	FetchWait, FetchBackoff                           time.Duration
@@ -367,6 +371,8 @@ func (b *Broker) fill() error {
 		FetchWait: b.ms("replica.fetch.wait.max.ms"), FetchBackoff: b.ms("replica.fetch.backoff.ms"),
 		FetchMinBytes: int32(b.long("replica.fetch.min.bytes")), FetchMaxBytes: int32(b.long("replica.fetch.response.max.bytes")),
 		FetchPartitionBytes: int32(b.long("replica.fetch.max.bytes")),
+		ControlledShutdown:  b.bool("controlled.shutdown.enable"), ShutdownRetries: b.int("controlled.shutdown.max.retries"),
+		ShutdownBackoff: b.ms("controlled.shutdown.retry.backoff.ms"),
 	}
 	b.FetchMaxBytes = int32(b.long("fetch.max.bytes"))
 	b.FetchSessionSlots = b.int("max.incremental.fetch.session.cache.slots")

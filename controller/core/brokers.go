@@ -30,6 +30,9 @@ func (s *State) brokersChanged(b *batch, now []Broker) {
 	}
 	b.note("brokers now %v; came %v, went %v, bounced %v, changed %v", sortedKeys(here), came, went, bounced, moved)
 	s.brokers = here
+	for _, id := range append(append([]int32{}, went...), bounced...) {
+		delete(s.leaving, id)
+	}
 	fresh := append(append([]int32{}, came...), bounced...)
 	b.metadataTo(s.liveIDs()) // the list of brokers first
 	b.cut()

@@ -16,6 +16,7 @@ func TestWhoLeads(t *testing.T) {
 		exists    bool
 		up        []int32
 		bounced   []int32
+		leaving   []int32
 		unclean   bool
 		preferred bool
 		want      string // "" is no change
@@ -35,12 +36,18 @@ func TestWhoLeads(t *testing.T) {
 		{name: "a bounced follower leaves the ISR", now: l(1, 4, 1, 2), exists: true, up: []int32{1, 2, 3}, bounced: []int32{2}, want: "leader 1 epoch 5 isr [1]"},
 		{name: "a bounced leader alone in sync leads under a new epoch", now: l(1, 4, 1), exists: true, up: []int32{1, 2, 3}, bounced: []int32{1}, want: "leader 1 epoch 5 isr [1]"},
 		{name: "all bounced", now: l(2, 4, 2, 1), exists: true, up: []int32{1, 2}, bounced: []int32{1, 2}, want: "leader 1 epoch 5 isr [2 1]"},
+		{name: "a leader that stops hands over", now: l(1, 4, 1, 2, 3), exists: true, up: []int32{1, 2, 3}, leaving: []int32{1}, want: "leader 2 epoch 5 isr [2 3]"},
+		{name: "a follower that stops leaves the ISR", now: l(1, 4, 1, 2, 3), exists: true, up: []int32{1, 2, 3}, leaving: []int32{3}, want: "leader 1 epoch 5 isr [1 2]"},
+		{name: "a leader that stops goes on when nobody else is in sync", now: l(1, 4, 1), exists: true, up: []int32{1, 2, 3}, leaving: []int32{1}},
+		{name: "not to one that stops as well", now: l(1, 4, 1, 2, 3), exists: true, up: []int32{1, 2, 3}, leaving: []int32{1, 2}, want: "leader 3 epoch 5 isr [3]"},
+		{name: "a new partition is not led by one that stops", now: none, up: []int32{1, 2}, leaving: []int32{1}, want: "leader 2 epoch 0 isr [2]"},
+		{name: "the last in sync leads again even if it stops", now: l(-1, 5, 1), exists: true, up: []int32{1, 2}, leaving: []int32{1}, want: "leader 1 epoch 6 isr [1]"},
 		{name: "the preferred leader on request", now: l(2, 4, 2, 1), exists: true, up: []int32{1, 2, 3}, preferred: true, want: "leader 1 epoch 5 isr [2 1]"},
 		{name: "not a preferred leader out of sync", now: l(2, 4, 2, 3), exists: true, up: []int32{1, 2, 3}, preferred: true},
 		{name: "an ISR of strangers has no leader", now: l(9, 4, 9), exists: true, up: []int32{1, 2}, want: "leader -1 epoch 5 isr [9]"},
 	} {
 		a := Assignment{Replicas: []int32{1, 2, 3}}
-		got, change := choose(c.now, c.exists, a, func(r int32) bool { return contains(c.up, r) }, c.bounced, c.unclean, c.preferred)
+		got, change := choose(c.now, c.exists, a, func(r int32) bool { return contains(c.up, r) }, c.bounced, c.leaving, c.unclean, c.preferred)
 		if s := got.String(); change != (c.want != "") || change && s != c.want {
 			t.Errorf("%s:\n got %v %s\nwant %s", c.name, change, s, c.want)
 		}
@@ -69,7 +76,7 @@ func TestChoiceIsLawfulAndSettles(t *testing.T) {
 					for _, unclean := range []bool{false, true} {
 						now := Leadership{Leader: leader, LeaderEpoch: 3, ISR: isr}
 						online := func(r int32) bool { return contains(up, r) }
-						next, change := choose(now, true, a, online, bounced, unclean, false)
+						next, change := choose(now, true, a, online, bounced, nil, unclean, false)
 						what := fmt.Sprintf("from %s, up %v, bounced %v, unclean %v: %s", now, up, bounced, unclean, next)
 						if change && next.LeaderEpoch != 4 || len(next.ISR) == 0 {
 							t.Fatal(what)
@@ -87,7 +94,7 @@ func TestChoiceIsLawfulAndSettles(t *testing.T) {
 						if len(filter(a.Replicas, func(r int32) bool { return online(r) && contains(isr, r) })) > 0 && (next.Leader < 0 || !clean) {
 							t.Fatalf("%s: a replica in sync lives", what)
 						}
-						if again, more := choose(next, true, a, online, nil, unclean, false); more {
+						if again, more := choose(next, true, a, online, nil, nil, unclean, false); more {
 							t.Fatalf("%s, and then %s", what, again)
 						}
 					}

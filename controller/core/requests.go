@@ -9,6 +9,7 @@ type batch struct {
 
 	writes   []Write
 	requests []Request
+	answers  []Answer
 	unled    int
 
 	brokersTo []int32                // the list of brokers
@@ -147,7 +148,7 @@ func (b *batch) plan() Plan {
 	if b.unled > 0 {
 		b.note("%d partitions have no replica that can lead them", b.unled)
 	}
-	return Plan{Writes: b.writes, Requests: b.requests, Notes: b.notes.Notes}
+	return Plan{Writes: b.writes, Requests: b.requests, Answers: b.answers, Notes: b.notes.Notes}
 }
 
 func sortTPs(tps []TP) {

@@ -1,22 +1,25 @@
 package core
 
 // choose computes what a partition's leadership should be. online says who can serve; replicas that bounced were away for a
-// moment: they lose their place as any that failed, but may be chosen again when nobody else can. It returns false when nothing is
-// to change.
-func choose(now Leadership, exists bool, a Assignment, online func(int32) bool, bounced []int32, unclean, preferred bool) (Leadership, bool) {
+// moment: they lose their place as any that failed, but may be chosen again when nobody else can. Those leaving are about to stop: they
+// keep their place only when nobody else is in sync. It returns false when nothing is to change.
+func choose(now Leadership, exists bool, a Assignment, online func(int32) bool, bounced, leaving []int32, unclean, preferred bool) (Leadership, bool) {
+	stays := func(r int32) bool { return online(r) && !contains(leaving, r) }
 	if !exists {
-		isr := filter(a.Replicas, online)
+		isr := filter(a.Replicas, stays)
 		if len(isr) == 0 {
 			return now, false
 		}
 		return Leadership{Leader: isr[0], ISR: isr}, true
 	}
-	steady := func(r int32) bool { return online(r) && !contains(bounced, r) }
 	next := now
-	next.ISR = filter(now.ISR, steady)
+	next.ISR = filter(now.ISR, func(r int32) bool { return online(r) && !contains(bounced, r) })
+	if rest := filter(next.ISR, stays); firstOf(a.Replicas, rest) >= 0 {
+		next.ISR = rest
+	}
 	next.LeaderEpoch++
 	switch {
-	case now.Leader >= 0 && steady(now.Leader) && contains(now.ISR, now.Leader):
+	case now.Leader >= 0 && contains(next.ISR, now.Leader):
 		if preferred && len(a.Replicas) > 0 && contains(next.ISR, a.Replicas[0]) {
 			next.Leader = a.Replicas[0]
 		}
@@ -27,7 +30,7 @@ func choose(now Leadership, exists bool, a Assignment, online func(int32) bool, 
 		next.ISR = now.ISR // the last ones in sync: only they may lead again
 		if back := filter(now.ISR, online); firstOf(a.Replicas, back) >= 0 {
 			next.Leader, next.ISR = firstOf(a.Replicas, back), back
-		} else if up := filter(a.Replicas, online); unclean && len(up) > 0 {
+		} else if up := filter(a.Replicas, stays); unclean && len(up) > 0 {
 			next.Leader, next.ISR = up[0], up[:1]
 		}
 	}
@@ -72,7 +75,7 @@ func (s *State) settle(b *batch, p *partition) {
 		unclean = *t.unclean
 	}
 	online := func(r int32) bool { return s.online(p, r) }
-	next, change := choose(p.stands, p.exists, p.assignment, online, p.bounced, unclean, p.preferred)
+	next, change := choose(p.stands, p.exists, p.assignment, online, p.bounced, s.leavingOf(p), unclean, p.preferred)
 	p.bounced, p.preferred, p.again = nil, false, false
 	if !change {
 		if !p.exists || p.stands.Leader == NoLeader {
@@ -106,6 +109,7 @@ func (s *State) written(b *batch, r Result) {
 		return // the topic is gone, or it was another controller's term
 	}
 	p.writing = nil
+	defer s.asked(b, p, r)
 	created := !p.exists
 	switch r.Outcome {
 	case Done:
@@ -118,6 +122,9 @@ func (s *State) written(b *batch, r Result) {
 		created = false
 	case Failed:
 		b.warn("partition %s: %s: %s", p.tp, r.Write, r.Err)
+		if p.altering != nil && p.again {
+			s.settle(b, p)
+		}
 		return
 	}
 	t := s.topics[p.tp.Topic]
@@ -125,8 +132,12 @@ func (s *State) written(b *batch, r Result) {
 		s.resumeDeletion(b, t)
 		return
 	}
-	b.roles(p, s.live(p), created)
-	if p.again || r.Outcome == Conflict {
+	if p.altering == nil || r.Outcome == Conflict {
+		s.tellRoles(b, p, created)
+	} else {
+		b.metadata(p) // its leader has asked for it, the followers need not know
+	}
+	if p.again || r.Outcome == Conflict || p.altering != nil {
 		s.settle(b, p)
 	}
 }

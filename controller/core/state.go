@@ -20,6 +20,9 @@ type State struct {
 	epoch   int32
 	brokers map[int32]Broker
 	topics  map[string]*topic
+	// leaving are the brokers that are about to stop (controlled shutdown).
+	leaving map[int32]bool
+	asks    map[uint64]*ask
 }
 
 type topic struct {
@@ -44,11 +47,16 @@ type partition struct {
 	offline []int32
 	// preferred: its preferred leader was asked for.
 	preferred bool
+	// altering is the change of the ISR that is being written, alters those that wait until a write returns.
+	altering *alteration
+	alters   []*alteration
+	// awaited are who waits for the next write to return (controlled shutdown).
+	awaited []*ask
 }
 
 // New returns a State that waits for Elected.
 func New(cfg Config) *State {
-	return &State{cfg: cfg, brokers: map[int32]Broker{}, topics: map[string]*topic{}}
+	return &State{cfg: cfg, brokers: map[int32]Broker{}, topics: map[string]*topic{}, leaving: map[int32]bool{}, asks: map[uint64]*ask{}}
 }
 
 // Apply takes in one event and says what to do.
@@ -84,6 +92,10 @@ func (s *State) Apply(ev Event) Plan {
 				s.settle(b, p)
 			}
 		}
+	case AlterIsr:
+		s.alterIsr(b, ev)
+	case ControlledShutdown:
+		s.controlledShutdown(b, ev)
 	case DefaultUncleanChanged:
 		s.cfg.Unclean = ev.Unclean
 		s.eachOn(func(p *partition) { s.settle(b, p) })
@@ -100,7 +112,7 @@ func (s *State) Apply(ev Event) Plan {
 
 func (s *State) elected(b *batch, ev Elected) {
 	s.epoch = ev.Epoch
-	s.brokers = map[int32]Broker{}
+	s.brokers, s.leaving, s.asks = map[int32]Broker{}, map[int32]bool{}, map[uint64]*ask{}
 	s.topics = make(map[string]*topic, len(ev.Topics))
 	for _, br := range ev.Brokers {
 		s.brokers[br.ID] = br
@@ -122,7 +134,7 @@ func (s *State) elected(b *batch, ev Elected) {
 				b.metadata(p)
 			}
 			if p.exists && p.writing == nil { // else the roles come with what is being written
-				b.roles(p, s.live(p), false)
+				s.tellRoles(b, p, false)
 			}
 		}
 	}
@@ -157,7 +169,11 @@ func (s *State) topicsChanged(b *batch, ev TopicsChanged) {
 		} else {
 			b.note("topic %s is deleted", name)
 		}
+		gone := s.topics[name].sorted()
 		delete(s.topics, name)
+		for _, p := range gone {
+			s.abandon(b, p)
+		}
 	}
 	for _, in := range ev.New {
 		if s.topics[in.Name] != nil {
@@ -265,6 +281,6 @@ func (t *topic) sorted() []*partition {
 	return out
 }
 
-func sortedKeys[K int32 | string, V any](m map[K]V) []K {
+func sortedKeys[K int32 | uint64 | string, V any](m map[K]V) []K {
 	return slices.Sorted(maps.Keys(m))
 }

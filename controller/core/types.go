@@ -189,6 +189,7 @@ type Result struct {
 type Plan struct {
 	Writes   []Write
 	Requests []Request // to be sent to each broker in this order
+	Answers  []Answer  // to those who asked and wait
 
 	Notes []Note
 }
