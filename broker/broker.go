@@ -15,6 +15,7 @@ import (
 	"gregor/broker/config"
 	"gregor/broker/handlers"
 	"gregor/broker/metadata"
+	"gregor/broker/metrics"
 	"gregor/broker/server"
 	"gregor/controller"
 	"gregor/internal/logging"
@@ -52,6 +53,12 @@ type Broker struct {
 	isr         interface{ Run(context.Context) }
 	session     sessionFile
 	host        zkmeta.BrokerInfo
+	fetches     *handlers.Fetch
+	apis        []server.API
+
+	// Both are nil unless metrics.listener asks.
+	metrics *metrics.Server
+	counts  *metrics.Counts
 
 	run  context.Context // of the broker's own goroutines
 	stop context.CancelFunc
@@ -77,24 +84,29 @@ func Start(ctx context.Context, opt Options) (_ *Broker, err error) {
 			b.abandon()
 		}
 	}()
-	steps := []func(context.Context) error{b.connect, b.openLogs, b.listen, b.register}
+	steps := []func(context.Context) error{b.observe, b.connect, b.openLogs, b.listen, b.register}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
+		b.show(metrics.Starting)
 	}
 	b.serve()
+	b.show(metrics.Running)
 	return b, nil
 }
 
 // connect opens the ZooKeeper session and makes the paths that every broker expects.
 func (b *Broker) connect(ctx context.Context) (err error) {
 	zc := b.cfg.ZooKeeper
-	b.zk, err = zkmeta.Dial(ctx, zkmeta.Options{
+	opt := zkmeta.Options{
 		Connect: zc.Connect, SessionTimeout: zc.SessionTimeout, ConnectTimeout: zc.ConnectionTimeout, SetACL: zc.SetACL,
 		Dialer: b.opt.Dial, Log: logging.Named(b.log, "kafka.zookeeper.ZooKeeperClient"),
-	})
-	if err != nil {
+	}
+	if b.counts != nil {
+		opt.Metrics = &b.counts.ZooKeeper
+	}
+	if b.zk, err = zkmeta.Dial(ctx, opt); err != nil {
 		return err
 	}
 	return b.zk.EnsurePaths(ctx)
@@ -113,15 +125,18 @@ func (b *Broker) openLogs(ctx context.Context) error {
 		return err
 	}
 	lc := b.cfg.Log
-	b.store, err = storage.Open(ctx, storage.Options{
+	opt := storage.Options{
 		FS: b.opt.FS, Dirs: lc.Dirs, BrokerID: b.cfg.ID, Defaults: b.settings.plain, TopicConfig: b.settings.get,
 		RecoveryThreadsPerDir: lc.RecoveryThreadsPerDir, MaxOpenFiles: b.cfg.Gregor.MaxOpenFiles,
 		RetentionInterval: lc.RetentionCheckInterval, FlushInterval: lc.FlushCheckInterval,
 		RecoveryPointInterval: lc.RecoveryPointInterval, StartOffsetInterval: lc.StartOffsetInterval,
 		ProducerIDExpiration: b.cfg.ProducerIDExpiration, DirCheckInterval: dirCheckInterval, MinFreeBytes: b.cfg.Gregor.MinFreeBytes,
 		Log: logging.Named(b.log, "kafka.log.LogManager"), OnDirFailure: b.dirFailed, Progress: b.opt.Progress,
-	})
-	if err != nil {
+	}
+	if b.counts != nil {
+		opt.FlushTime = &b.counts.Flushes
+	}
+	if b.store, err = storage.Open(ctx, opt); err != nil {
 		return err
 	}
 	id, err := identify(ctx, b.cfg.ID, b.cfg.GenerateID, b.cfg.ReservedMaxID, clusterID, b.store, b.zk.GenerateBrokerID)
@@ -155,15 +170,15 @@ func (b *Broker) readTopicConfigs(ctx context.Context) error {
 // listen wires the request path and binds the listeners; nothing is accepted yet.
 func (b *Broker) listen(context.Context) error {
 	versions := b.cfg.InterBrokerVersion.InterBroker()
-	b.replicas = replication.New(replication.Options{
+	ro := replication.Options{
 		BrokerID: b.cfg.ID, Logs: b.store, TopicConfig: b.settings.get, NewLogs: b.readNewConfigs, MinISR: b.settings.minInsyncReplicas,
 		Known:              func(topic string, p int32) bool { _, ok := b.cache.Partition(topic, p); return ok },
 		Alive:              func(id int32) bool { _, ok := b.cache.Broker(id); return ok },
 		CheckpointInterval: b.cfg.Log.HighWatermarkCheckpoints, MaxLag: b.cfg.Replica.LagTimeMax,
 		Fetching: b.fetching(), ISR: b.isrChanger(),
 		Log: logging.Named(b.log, "kafka.server.ReplicaManager"),
-	})
-	b.ctl = controller.New(controller.Options{
+	}
+	co := controller.Options{
 		ZK: b.zk, BrokerID: b.cfg.ID, Dial: b.opt.Dial, Log: logging.Named(b.log, "kafka.controller.KafkaController"),
 		Config: controller.Config{
 			DeleteTopics: b.cfg.DeleteTopicEnable, Unclean: uncleanDefault(b.cfg),
@@ -171,13 +186,21 @@ func (b *Broker) listen(context.Context) error {
 			LeaderAndIsr: versions.LeaderAndIsr, UpdateMetadata: versions.UpdateMetadata, StopReplica: versions.StopReplica, VersionsSet: true,
 			NoFeatures: !versions.Features,
 		},
-	})
+	}
+	if b.counts != nil {
+		ro.Counters, co.Metrics = &b.counts.Topics, &b.counts.Controller
+	}
+	b.replicas, b.ctl = replication.New(ro), controller.New(co)
+	b.apis = b.requestTable()
 	sc := b.cfg.Socket
 	opt := server.Options{
-		APIs: b.requestTable(), Listen: b.opt.Listen, Log: logging.Named(b.log, "kafka.network.Processor"),
+		APIs: b.apis, Listen: b.opt.Listen, Log: logging.Named(b.log, "kafka.network.Processor"),
 		MaxRequestBytes: int(sc.RequestMaxBytes), QueuedMaxRequests: sc.QueuedMaxRequests, QueuedMaxBytes: sc.QueuedMaxRequestBytes,
 		MaxConnections: sc.MaxConnections, MaxConnectionsPerIP: sc.MaxConnectionsPerIP, MaxConnectionsPerIPOverrides: sc.MaxConnectionsPerHost,
 		ConnectionRate: sc.ConnectionRate, IdleTimeout: sc.MaxIdle,
+	}
+	if b.counts != nil {
+		opt.Metrics, opt.ErrorsOf = b.counts.Requests, handlers.ErrorsOf
 	}
 	// Kafka's default of 100 KB would switch the kernel's own tuning off: only a size that somebody asked for is set.
 	if b.cfg.IsSet("socket.send.buffer.bytes") {
@@ -226,10 +249,14 @@ func (b *Broker) requestTable() []server.API {
 	})
 	control := &handlers.Control{Replicas: b.replicas, Metadata: b.cache, BrokerEpoch: b.epoch.Load, Log: log}
 	b.producerIDs = &handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log}
+	produce := &handlers.Produce{Replicas: b.replicas, Log: log}
+	b.fetches = handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots)
+	if b.counts != nil {
+		produce.Waiting, b.fetches.Waiting = &b.counts.Waiting, &b.counts.Waiting
+	}
 	var rows []server.API
 	for _, family := range []interface{ APIs() []server.API }{
-		&handlers.Produce{Replicas: b.replicas, Log: log},
-		handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots),
+		produce, b.fetches,
 		&handlers.ListOffsets{Replicas: b.replicas, Log: log},
 		&handlers.OffsetForLeaderEpoch{Replicas: b.replicas},
 		&handlers.DeleteRecords{Replicas: b.replicas, Log: log},
@@ -409,7 +436,9 @@ func (b *Broker) Addr(listener string) net.Addr { return b.server.Addr(listener)
 func (b *Broker) Close(ctx context.Context) error {
 	var errs []error
 	b.log.Info("shutting down")
+	b.show(metrics.PendingControlledStop)
 	b.handOver(ctx)
+	b.show(metrics.ShuttingDown)
 	errs = append(errs, b.server.Shutdown(ctx))
 	b.stop()
 	b.wg.Wait()
@@ -420,6 +449,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	if closes {
 		errs = append(errs, b.session.remove())
 	}
+	b.hide()
 	err := errors.Join(errs...)
 	if err == nil {
 		b.log.Info("shut down completed")
@@ -440,6 +470,7 @@ func (b *Broker) abandon() {
 	if b.zk != nil {
 		b.zk.Close()
 	}
+	b.hide()
 }
 
 func addresses(list []zkmeta.Endpoint) string {

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/controller/core"
+	"gregor/internal/meter"
 	"gregor/wire/peer"
 )
 
@@ -23,14 +24,20 @@ type channel struct {
 	mu struct {
 		sync.Mutex
 		broker core.Broker
-		queue  []core.Request
+		queue  []pendingRequest
 		conn   *peer.Conn // the open connection, closed by stop
 	}
-	wake chan struct{}
+	wake      chan struct{}
+	queueTime *meter.Timer // what requests wait
+}
+
+type pendingRequest struct {
+	core.Request
+	at time.Time
 }
 
 func newChannel(t *term, b core.Broker) *channel {
-	ch := &channel{t: t, id: b.ID, epoch: b.Epoch, wake: make(chan struct{}, 1)}
+	ch := &channel{t: t, id: b.ID, epoch: b.Epoch, wake: make(chan struct{}, 1), queueTime: &meter.Timer{}}
 	ch.ctx, ch.cancel = context.WithCancel(t.ctx)
 	ch.mu.broker = b
 	context.AfterFunc(ch.ctx, func() {
@@ -55,7 +62,7 @@ func (ch *channel) moved(b core.Broker) {
 
 func (ch *channel) send(r core.Request) {
 	ch.mu.Lock()
-	ch.mu.queue = append(ch.mu.queue, r)
+	ch.mu.queue = append(ch.mu.queue, pendingRequest{r, time.Now()})
 	ch.mu.Unlock()
 	select {
 	case ch.wake <- struct{}{}:
@@ -68,10 +75,11 @@ func (ch *channel) next() (core.Request, bool) {
 		ch.mu.Lock()
 		if len(ch.mu.queue) > 0 {
 			r := ch.mu.queue[0]
-			ch.mu.queue[0] = core.Request{}
+			ch.mu.queue[0] = pendingRequest{}
 			ch.mu.queue = ch.mu.queue[1:]
 			ch.mu.Unlock()
-			return r, true
+			ch.queueTime.Since(r.at)
+			return r.Request, true
 		}
 		ch.mu.Unlock()
 		select {

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gregor/controller/core"
+	"gregor/internal/meter"
 	"gregor/zkmeta"
 )
 
@@ -46,6 +47,8 @@ type Options struct {
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	Config   Config
 	Log      logrus.FieldLogger
+	// Metrics counts what the controller does; nil counts nothing.
+	Metrics *Metrics
 }
 
 // Controller takes part in the election of the cluster's controller, and is it when elected.
@@ -57,7 +60,9 @@ type Controller struct {
 	asks   asks
 	// unclean is Config.Unclean, until DefaultUncleanChanged.
 	unclean atomic.Bool
-	lost    bool // the session may be gone: no election until ZooKeeper is back
+	// lastStats is what the loop said of itself last.
+	lastStats atomic.Pointer[Stats]
+	lost      bool // the session may be gone: no election until ZooKeeper is back
 }
 
 // New makes a Controller; Run starts it.
@@ -79,6 +84,9 @@ func New(opt Options) *Controller {
 	}
 	c := &Controller{opt: opt, queue: newQueue()}
 	c.unclean.Store(opt.Config.Unclean)
+	if opt.Metrics != nil {
+		c.queue.time = &opt.Metrics.QueueTime
+	}
 	return c
 }
 
@@ -134,6 +142,7 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 func (c *Controller) handle(ctx context.Context, ev any) {
+	defer c.opt.Metrics.begin(activityOf(ev))()
 	switch ev := ev.(type) {
 	case zkmeta.Event:
 		c.zkEvent(ctx, ev)
@@ -154,6 +163,8 @@ func (c *Controller) handle(ctx context.Context, ev any) {
 		}
 	case retry:
 		ev.what(ctx)
+	case ask:
+		ev.answer <- c.describe()
 	}
 }
 
@@ -264,20 +275,32 @@ func (c *Controller) resign(why string) {
 // much as a hundred.
 type queue struct {
 	mu    sync.Mutex
-	items []any
+	items []queued
 	wake  chan struct{}
+	time  *meter.Timer // what items wait; may be nil
+}
+
+type queued struct {
+	ev any
+	at time.Time
 }
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
 
 func (q *queue) put(ev any) {
 	q.mu.Lock()
-	q.items = append(q.items, ev)
+	q.items = append(q.items, queued{ev, time.Now()})
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
+}
+
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items)
 }
 
 func (q *queue) next(ctx context.Context) (any, error) {
@@ -287,11 +310,12 @@ func (q *queue) next(ctx context.Context) (any, error) {
 		}
 		q.mu.Lock()
 		if len(q.items) > 0 {
-			ev := q.items[0]
-			q.items[0] = nil
+			it := q.items[0]
+			q.items[0] = queued{}
 			q.items = q.items[1:]
 			q.mu.Unlock()
-			return ev, nil
+			q.time.Since(it.at)
+			return it.ev, nil
 		}
 		q.items = nil
 		q.mu.Unlock()

@@ -212,6 +212,9 @@ func (t *term) connect(brokers []core.Broker) {
 // apply lets the core decide, and starts what it planned.
 func (t *term) apply(ev core.Event) {
 	plan := t.core.Apply(ev)
+	if m := t.c.opt.Metrics; m != nil {
+		m.UncleanElections.Add(int64(plan.Unclean))
+	}
 	for _, n := range plan.Notes {
 		if n.Warn {
 			t.c.opt.Log.Warnf("[Controller id=%d epoch=%d] %s", t.c.opt.BrokerID, t.epoch.Epoch, n.Text)

@@ -7,7 +7,7 @@
 //
 // Guarded by: Manager.state serialises requests of the controller; Manager.mu the map of partitions; Partition.mu the role: appends
 // and reads hold it shared, role changes exclusively, so no append with an old leader epoch happens after the change. Lock order:
-// Manager.state, Manager.mu, Partition.mu, Partition.hw, the log's own lock, Partition.watch, WatchSet.mu. Whoever waits is resumed
+// Manager.state, Manager.mu, Partition.mu, Partition.hw, the log's own lock, Partition.watch, WatchSet.mu; Counters.mu is taken last. Whoever waits is resumed
 // in a goroutine of its own, never under these locks.
 //
 // Invariants: the high watermark does not fall while leading; it is the log end when the leader alone is in sync; requests with an

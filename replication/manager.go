@@ -45,7 +45,9 @@ type Options struct {
 	CheckpointInterval time.Duration
 	// OnLeadershipChange is called with the controller's requests serialised, after roles changed: coordinators load and unload by it.
 	OnLeadershipChange func(leaders, followers []*Partition)
-	Log                logrus.FieldLogger
+	// Counters counts what clients do with each topic; nil counts nothing.
+	Counters *Counters
+	Log      logrus.FieldLogger
 }
 
 func (o *Options) minISR(topic string) int {
@@ -181,6 +183,9 @@ func (m *Manager) remove(tp storage.TopicPartition) *Partition {
 	delete(t, tp.Partition)
 	if len(t) == 0 {
 		delete(m.mu.topics, tp.Topic)
+		if m.opt.Counters != nil {
+			m.opt.Counters.drop(tp.Topic)
+		}
 	}
 	m.mu.count--
 	return p

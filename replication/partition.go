@@ -55,6 +55,8 @@ type Partition struct {
 		waiters []*ackWaiter
 	}
 
+	counters atomic.Pointer[TopicCounters] // nil until the topic is used
+
 	watched atomic.Bool
 	watch   struct {
 		sync.Mutex

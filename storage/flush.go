@@ -2,6 +2,7 @@ package storage
 
 import (
 	"sync"
+	"time"
 
 	"gregor/internal/vfs"
 )
@@ -67,6 +68,7 @@ func (l *Log) flushTo(offset int64) error {
 
 // sync makes the segment's files durable, and their names the first time. Under flushMu.
 func (s *segment) sync() error {
+	defer s.log.m.opt.FlushTime.Since(time.Now())
 	f, err := s.openLog()
 	if err != nil {
 		return err

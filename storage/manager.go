@@ -16,6 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
+	"gregor/internal/meter"
 	"gregor/internal/vfs"
 	"gregor/storage/checkpoint"
 )
@@ -45,6 +46,8 @@ type Options struct {
 	Log logrus.FieldLogger
 	// OnDirFailure is called once for each directory that fails after Open, from a goroutine of the Manager's own.
 	OnDirFailure func(dir string, err error)
+	// FlushTime times the flushes of segments; nil does not.
+	FlushTime *meter.Timer
 	// Progress is called while logs are loaded, from several goroutines.
 	Progress func(done, total int)
 }

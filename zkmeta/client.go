@@ -7,9 +7,13 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/sirupsen/logrus"
+
+	"gregor/internal/meter"
 )
 
 // Defaults of Options.
@@ -35,6 +39,32 @@ type Options struct {
 	// Dialer opens connections; default is net.Dialer, which resolves names again each time.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	Log    logrus.FieldLogger
+	// Metrics counts what becomes of the session and how long requests take; nil counts nothing.
+	Metrics *Metrics
+}
+
+// Metrics counts the life of a Client's sessions. The zero value is ready.
+type Metrics struct {
+	// Connects, Disconnects and Expires are of sessions; AuthFailures of credentials that the server refused.
+	Connects, Disconnects, Expires, AuthFailures atomic.Int64
+	// Latency is from a request to its answer, without the wait for a connection.
+	Latency meter.Timer
+}
+
+func (m *Metrics) changed(state zk.State) {
+	if m == nil {
+		return
+	}
+	switch state {
+	case zk.StateHasSession:
+		m.Connects.Add(1)
+	case zk.StateDisconnected:
+		m.Disconnects.Add(1)
+	case zk.StateExpired:
+		m.Expires.Add(1)
+	case zk.StateAuthFailed:
+		m.AuthFailures.Add(1)
+	}
 }
 
 // Client is a session with ZooKeeper, and the znodes of a Kafka cluster in it. All methods may be called from any goroutine.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/go-zookeeper/zk"
 )
@@ -98,6 +99,7 @@ func call[T any](ctx context.Context, c *Client, what, path string, f func(*zk.C
 			return zero, fmt.Errorf("zookeeper: %s %s: %w", what, path, err)
 		}
 		done := make(chan result, 1)
+		begun := time.Now()
 		go func() {
 			v, err := f(s.conn)
 			done <- result{v, err}
@@ -111,6 +113,9 @@ func call[T any](ctx context.Context, c *Client, what, path string, f func(*zk.C
 		}
 		if connectionLost(r.err) {
 			continue
+		}
+		if m := c.opt.Metrics; m != nil {
+			m.Latency.Since(begun)
 		}
 		<-c.slots
 		if r.err != nil {

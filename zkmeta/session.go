@@ -122,6 +122,9 @@ func (s *session) stateChanged(state zk.State) {
 	if c.mu.session != s || c.mu.closed {
 		return
 	}
+	if state != zk.StateDisconnected || s.up {
+		c.opt.Metrics.changed(state)
+	}
 	switch state {
 	case zk.StateHasSession:
 		first := s.generation == 0

@@ -126,8 +126,8 @@ type Gregor struct {
 	// LogFormat is kafka or json.
 	LogFormat string
 	LogLevel  string
-	// MetricsListen is host:port for Prometheus, or empty.
-	MetricsListen string
+	// MetricsListener is host:port of metrics, health and profiles, or empty. An empty host is every interface.
+	MetricsListener string
 }
 
 // gregorKeys are Gregor's own.
@@ -144,8 +144,8 @@ var gregorKeys = []Key{
 		"Layout of the process's own log: Kafka's lines, or JSON."},
 	{"gregor.log.level", String, "info", oneOf("trace", "debug", "info", "warn", "error"), Low, ReadOnly, Used,
 		"Least severe lines that are logged."},
-	{"gregor.metrics.listen", String, "", nil, Low, ReadOnly, Used,
-		"host:port at which Prometheus finds the metrics; empty for none."},
+	{"metrics.listener", String, "", hostPort, Low, ReadOnly, Used,
+		"host:port of /metrics for Prometheus, /healthz and /readyz; empty for none, unless JMX_PORT asks. On a loopback address /debug/pprof too."},
 }
 
 // keys is every key that may stand in server.properties, by name.
@@ -387,7 +387,7 @@ func (b *Broker) fill() error {
 		ZooKeeperDataDir:  b.str("gregor.zookeeper.data.dir"),
 		LogFormat:         b.str("gregor.log.format"),
 		LogLevel:          b.str("gregor.log.level"),
-		MetricsListen:     b.str("gregor.metrics.listen"),
+		MetricsListener:   strings.TrimPrefix(b.str("metrics.listener"), "http://"),
 	}
 	if err := b.fillListeners(); err != nil {
 		return err

@@ -193,6 +193,32 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+func TestJmxPortOpensTheMetricsListener(t *testing.T) {
+	for _, c := range []struct {
+		environ, overrides []string
+		want               string
+	}{
+		{nil, nil, ""},
+		{[]string{"JMX_PORT=9999"}, nil, ":9999"},
+		{[]string{"KAFKA_JMX_PORT=9998", "JMX_PORT="}, nil, ":9998"},
+		{[]string{"JMX_PORT=9999"}, []string{"metrics.listener=http://127.0.0.1:1"}, "127.0.0.1:1"},
+		{[]string{"JMX_PORT=9999", "KAFKA_METRICS_LISTENER=[::1]:7"}, nil, "[::1]:7"},
+	} {
+		b, _, err := Load("", c.overrides, c.environ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Gregor.MetricsListener != c.want {
+			t.Errorf("%v %v: metrics.listener is %q, want %q", c.environ, c.overrides, b.Gregor.MetricsListener, c.want)
+		}
+	}
+	for _, bad := range []string{"9404", "host", "host:port", ":70000"} {
+		if _, _, err := Load("", []string{"metrics.listener=" + bad}, nil); err == nil {
+			t.Errorf("metrics.listener=%s was accepted", bad)
+		}
+	}
+}
+
 func TestDynamicSettingsHideTheirSynonymsBelow(t *testing.T) {
 	b, err := New(with("log.retention.hours=2"))
 	if err != nil {

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 )
@@ -261,6 +262,27 @@ func (r rangeOf) String() string {
 type choice struct {
 	of   []string
 	each bool
+}
+
+// hostPort wants host:port, [host]:port or :port, with http:// before it or not; empty is fine.
+var hostPort Validator = address{}
+
+type address struct{}
+
+func (address) String() string { return "host:port" }
+
+func (address) check(name, value string, _ Type) error {
+	if value == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(value, "http://"))
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return invalid(name, value, "String must be host:port, such as 127.0.0.1:9404, or :port for every interface")
+	}
+	return nil
 }
 
 func oneOf(values ...string) Validator  { return choice{of: values} }

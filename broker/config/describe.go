@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Source is where a value comes from, with the numbers of DescribeConfigs.
@@ -155,4 +156,6 @@ func (b *Broker) synonymsOf(name string, sensitive bool) []Synonym {
 	return nil
 }
 
-func isGregors(name string) bool { return len(name) > 7 && name[:7] == "gregor." }
+func isGregors(name string) bool {
+	return strings.HasPrefix(name, "gregor.") || name == "metrics.listener"
+}

@@ -47,6 +47,21 @@ func environment(environ []string) (map[string]string, []Warning) {
 	return props, warnings
 }
 
+// jmxPort lets JMX_PORT, which makes Kafka's scripts open that port for JMX, open it for metrics, unless the configuration says where.
+func jmxPort(props map[string]string, environ []string) {
+	if _, given := props["metrics.listener"]; given {
+		return
+	}
+	for _, name := range []string{"JMX_PORT=", "KAFKA_JMX_PORT="} {
+		for _, kv := range environ {
+			if port, ok := strings.CutPrefix(kv, name); ok && port != "" {
+				props["metrics.listener"] = ":" + port
+				return
+			}
+		}
+	}
+}
+
 func envKey(rest string) string {
 	key := strings.NewReplacer("___", "-", "__", "_", "_", ".").Replace(strings.ToLower(rest))
 	if _, ok := keys[key]; ok {

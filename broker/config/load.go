@@ -43,6 +43,7 @@ func Load(path string, overrides, environ []string) (*Broker, []Warning, error) 
 	if !listenersInFile {
 		listenEverywhere(props, env)
 	}
+	jmxPort(props, environ)
 	for _, o := range overrides {
 		k, v, ok := strings.Cut(o, "=")
 		if !ok || k == "" {

@@ -55,6 +55,7 @@ func (h *ApiVersions) start(_ context.Context, r *server.Request) error {
 		p := r.NewResponseAs(0)
 		resp.SetVersion(0)
 		p.B = resp.AppendTo(p.B)
+		r.CountErrors(resp.ErrorCode, 1)
 		r.Complete(p)
 		return nil
 	}

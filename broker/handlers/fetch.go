@@ -29,6 +29,8 @@ type Fetch struct {
 	MaxBytes int
 	// Sessions is the cache of incremental fetch sessions; made by NewFetch.
 	Sessions *SessionCache
+	// Waiting counts requests that wait; may be nil.
+	Waiting *Waiting
 }
 
 // NewFetch returns the family with a session cache of so many slots (max.incremental.fetch.session.cache.slots).
@@ -87,6 +89,7 @@ type fetchOp struct {
 	timer   *time.Timer
 	expired bool
 	waited  bool
+	watches int // as Waiting counts them
 	ready   []*replication.Watch
 	q       replication.ReadRequest
 }
@@ -131,6 +134,7 @@ func (op *fetchOp) decode() error {
 	op.hardLimit = v <= 2
 	if op.replica >= 0 {
 		op.iso = replication.ReadLogEnd
+		op.r.FromFollower()
 	}
 	for n := b.RequiredArrayLen(flex, 6); n > 0 && b.Err() == nil; n-- {
 		topic := b.String(flex)
@@ -211,6 +215,8 @@ func (op *fetchOp) refuse(code int16) {
 	p := op.r.NewResponse()
 	e := fetchEncoder{v: op.r.Version, p: p}
 	e.response(code, 0, nil)
+	op.resumed()
+	op.r.CountErrors(code, 1)
 	op.r.Complete(p)
 	op.free()
 }
@@ -246,6 +252,8 @@ func (op *fetchOp) park() bool {
 				f.watch.Attach(f.p)
 			}
 		}
+		op.r.Waits()
+		op.waits(len(op.parts))
 		op.mu.Lock()
 		op.timer = time.AfterFunc(op.maxWait, op.expire)
 		op.mu.Unlock()
@@ -314,6 +322,9 @@ func (op *fetchOp) readAll(others int) (wait bool) {
 			continue
 		}
 		op.read(f, limit, minOne)
+		if !op.waited {
+			f.countRead()
+		}
 		n := f.res.Slice.Length
 		if n > 0 {
 			minOne = false
@@ -355,6 +366,7 @@ func (op *fetchOp) read(f *fetchPart, limit int, minOne bool) {
 			f.code = kerr.NotLeaderForPartition.Code // old clients do not know the other
 		}
 		if f.code == kerr.UnknownServerError.Code {
+			f.countFailed()
 			op.h.Log.Errorf("Reading %s-%d at offset %d failed: %v", f.topic, f.partition, f.offset, err)
 		}
 		return
@@ -421,12 +433,14 @@ func (op *fetchOp) answerFull() {
 func (op *fetchOp) encode(session int32, parts []*fetchPart) *server.Response {
 	p := op.r.NewResponse()
 	e := fetchEncoder{v: op.r.Version, p: p}
+	op.countAnswer(parts) // encoding gives the ranges away
 	e.response(0, session, parts)
 	return p
 }
 
 // deliver ends the operation. One that waited runs in a goroutine of its own, which may as well send the response.
 func (op *fetchOp) deliver(p *server.Response) {
+	op.resumed()
 	if op.waited {
 		op.r.CompleteHere(p)
 	} else {

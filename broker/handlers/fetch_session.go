@@ -29,6 +29,8 @@ const (
 type SessionCache struct {
 	slots int
 
+	evictions atomic.Int64
+
 	mu       sync.Mutex
 	sessions map[int32]*session
 }
@@ -46,6 +48,16 @@ func (c *SessionCache) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.sessions)
+}
+
+// Stats tells how many sessions there are, how many partitions they hold, and how many were evicted so far.
+func (c *SessionCache) Stats() (sessions int, partitions, evicted int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sessions {
+		partitions += int64(s.size.Load())
+	}
+	return len(c.sessions), partitions, c.evictions.Load()
 }
 
 // session is what a client's fetches share: partitions named once. It watches them all and keeps the few with something to say in
@@ -102,6 +114,7 @@ func (c *SessionCache) create(op *fetchOp) int32 {
 			return 0
 		}
 		delete(c.sessions, evicted.id)
+		c.evictions.Add(1)
 		defer evicted.close()
 	}
 	for s.id == 0 || c.sessions[s.id] != nil {
@@ -338,6 +351,8 @@ func (s *session) park(op *fetchOp) bool {
 		op.set = &s.set
 		op.parts, op.forgotten = nil, nil
 		op.r.ReleaseBody()
+		op.r.Waits()
+		op.waits(len(s.parts))
 		expire := func() { s.expire(op) }
 		op.timer = time.AfterFunc(op.maxWait, expire)
 		op.r.OnClose(expire)

@@ -26,6 +26,8 @@ const adminClientID = "__admin_client"
 type Produce struct {
 	Replicas *replication.Manager
 	Log      logrus.FieldLogger
+	// Waiting counts requests that wait; may be nil.
+	Waiting *Waiting
 }
 
 // APIs returns the row.
@@ -133,12 +135,14 @@ func (op *produceOp) append() error {
 			part := &op.parts[i]
 			err := op.appendOne(t.name, part, internal, now)
 			if err == nil {
+				part.count(nil)
 				continue
 			}
 			if is[*record.MalformedRequestError](err) {
 				return fmt.Errorf("records for %s-%d: %w", t.name, part.partition, err)
 			}
 			part.failed(err)
+			op.countFailed(part, err)
 			if part.code == kerr.UnknownServerError.Code {
 				op.h.Log.Errorf("Appending to %s-%d failed, request of %s: %v", t.name, part.partition, op.r.RemoteAddr, err)
 			}
@@ -213,6 +217,8 @@ func (op *produceOp) wait() bool {
 		return false
 	}
 	op.internNames()
+	op.r.Waits()
+	op.h.Waiting.produces(len(op.cancels), 1)
 	op.timer = time.AfterFunc(max(op.timeout, 0), op.expired)
 	op.mu.Unlock()
 	return true
@@ -271,6 +277,7 @@ func (op *produceOp) expired() {
 		}
 	}
 	op.mu.Unlock()
+	op.h.Waiting.produceExpired()
 	for _, cancel := range op.cancels {
 		cancel()
 	}
@@ -278,7 +285,10 @@ func (op *produceOp) expired() {
 }
 
 // answerAbandoned answers an operation to which a late callback may still refer: it does not go back to the pool.
-func (op *produceOp) answerAbandoned() { op.respond() }
+func (op *produceOp) answerAbandoned() {
+	op.h.Waiting.produces(len(op.cancels), -1)
+	op.respond()
+}
 
 func (op *produceOp) answer() {
 	op.respond()
@@ -286,6 +296,7 @@ func (op *produceOp) answer() {
 }
 
 func (op *produceOp) respond() {
+	op.countAnswer()
 	if op.acks != 0 {
 		p := op.r.NewResponse()
 		op.encode(p)

@@ -55,6 +55,12 @@ type Request struct {
 	resp    *Response
 	done    bool
 	onClose func()
+
+	// What is counted and logged of it, when somebody wants to know: times since ReceivedAt.
+	queued, local, completed, throttled time.Duration
+	size                                int
+	follower                            bool
+	logged                              *LoggedRequest
 }
 
 // ConnID is Kafka's connection id, local-remote-index, as logs and fetch sessions show it.

@@ -11,6 +11,7 @@ func (r *Request) Complete(p *Response) {
 	if hook := r.conn.srv.opt.Complete; hook != nil {
 		throttle, mute := hook(Completion{Request: r, Bytes: p.Size()})
 		p.setThrottle(throttle)
+		r.throttled = time.Duration(throttle) * time.Millisecond
 		r.conn.mute(mute)
 	}
 	r.complete(p)
@@ -22,6 +23,7 @@ func (r *Request) CompleteHere(p *Response) {
 	if hook := r.conn.srv.opt.Complete; hook != nil {
 		throttle, mute := hook(Completion{Request: r, Bytes: p.Size()})
 		p.setThrottle(throttle)
+		r.throttled = time.Duration(throttle) * time.Millisecond
 		r.conn.mute(mute)
 	}
 	c := r.conn
@@ -33,6 +35,9 @@ func (r *Request) CompleteHere(p *Response) {
 // CompleteMessage answers the request with a kmsg response.
 func (r *Request) CompleteMessage(resp kmsg.Response) {
 	resp.SetVersion(r.Version)
+	if f := r.conn.srv.opt.ErrorsOf; f != nil && r.conn.srv.opt.Metrics != nil {
+		f(resp, func(code int16) { r.CountErrors(code, 1) })
+	}
 	p := r.NewResponse()
 	header := len(p.B)
 	p.B = resp.AppendTo(p.B)
@@ -103,6 +108,9 @@ func (r *Request) complete(p *Response) {
 // writeAndFinish runs.
 func (r *Request) settle(p *Response) bool {
 	r.ReleaseBody()
+	if r.timed() {
+		r.completed = time.Since(r.ReceivedAt)
+	}
 	if p != nil {
 		p.seal()
 	}

@@ -169,6 +169,10 @@ func (c *conn) start(principal string, frame []byte, owner *buffer) error {
 	*r = Request{Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: c.internClientID(h.ClientID), Body: body,
 		ReceivedAt: now, Principal: principal, Listener: c.listener.Name, ControlPlane: c.listener.ControlPlane,
 		RemoteAddr: c.nc.RemoteAddr(), conn: c, owner: owner}
+	r.begin()
+	if l := c.srv.opt.RequestLog; l != nil {
+		r.logged = l.Describe(r)
+	}
 	if !c.enqueue(r) {
 		owner.release()
 		return net.ErrClosed
@@ -222,6 +226,7 @@ func (c *conn) handle(api *API, r *Request) error {
 			return errDrained
 		}
 		defer leave()
+		r.waitedForTurn()
 	}
 	return c.handleMessage(api, r)
 }
@@ -320,7 +325,15 @@ func (c *conn) writeReady() {
 		last.next = nil
 		c.mu.Unlock()
 
+		account := c.srv.opt.Metrics != nil || c.srv.opt.RequestLog != nil
+		var sending time.Time
+		if account {
+			sending = time.Now()
+		}
 		err := c.out.send(first)
+		if account && err == nil {
+			c.sent(first, sending)
+		}
 		for r := first; r != nil; {
 			next := r.next
 			if r.resp != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Options is everything a Server needs. Zero values take the defaults that each field names.
@@ -39,6 +40,13 @@ type Options struct {
 	// SendBuffer and ReceiveBuffer are socket.send.buffer.bytes and socket.receive.buffer.bytes; 0 or less leaves the system's own
 	// tuning, which is faster than any fixed size on a fast network.
 	SendBuffer, ReceiveBuffer int
+
+	// Metrics counts requests; nil counts none.
+	Metrics *Metrics
+	// RequestLog is asked about each request; nil logs none.
+	RequestLog RequestLog
+	// ErrorsOf calls add with each error code of a response, 0 included; nil counts none of CompleteMessage's.
+	ErrorsOf func(resp kmsg.Response, add func(code int16))
 
 	// Complete sees every request as it completes, before its response is queued, and returns throttle_time_ms, and for how long the
 	// connection then reads no further request. Nil means no throttling.

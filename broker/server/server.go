@@ -41,15 +41,18 @@ type Server struct {
 	rate *rateLimit
 	stop chan struct{}
 
-	large chan struct{} // one element for each large request that is being handled
+	large        chan struct{} // one element for each large request that is being handled
+	largeWaiting atomic.Int32
 }
 
 type listener struct {
 	ListenerConfig
-	ln    net.Listener
-	rate  *rateLimit
-	conns int // guarded by Server.mu
-	// closed, guarded by Server.mu: removed from a server that goes on.
+	ln   net.Listener
+	rate *rateLimit
+	// Guarded by Server.mu.
+	conns    int
+	accepted int64
+	// closed: removed from a server that goes on.
 	closed bool
 }
 
@@ -199,6 +202,7 @@ func (s *Server) admit(l *listener, nc net.Conn) {
 	s.mu.conns[c] = struct{}{}
 	s.mu.perIP[host]++
 	l.conns++
+	l.accepted++
 	if !l.ControlPlane {
 		s.mu.counted++
 	}
@@ -362,9 +366,12 @@ const (
 // enterLarge waits for a large request's turn; false means that the server stops. While one is at work the collector runs often, and what
 // it took is given back to the system before the next gets its turn: else the heap would grow to a multiple of it, and stay so for minutes.
 func (s *Server) enterLarge() (leave func(), ok bool) {
+	s.largeWaiting.Add(1)
 	select {
 	case s.large <- struct{}{}:
+		s.largeWaiting.Add(-1)
 	case <-s.stop:
+		s.largeWaiting.Add(-1)
 		return nil, false
 	}
 	eagerGC.enter()

@@ -11,6 +11,7 @@ type batch struct {
 	requests []Request
 	answers  []Answer
 	unled    int
+	unclean  int
 
 	brokersTo []int32                // the list of brokers
 	meta      []*partition           // partitions that everybody hears of
@@ -148,7 +149,7 @@ func (b *batch) plan() Plan {
 	if b.unled > 0 {
 		b.note("%d partitions have no replica that can lead them", b.unled)
 	}
-	return Plan{Writes: b.writes, Requests: b.requests, Answers: b.answers, Notes: b.notes.Notes}
+	return Plan{Writes: b.writes, Requests: b.requests, Answers: b.answers, Notes: b.notes.Notes, Unclean: b.unclean}
 }
 
 func sortTPs(tps []TP) {

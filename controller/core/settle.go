@@ -83,6 +83,9 @@ func (s *State) settle(b *batch, p *partition) {
 		}
 		return
 	}
+	if p.exists && next.Leader >= 0 && !contains(p.stands.ISR, next.Leader) {
+		b.unclean++
+	}
 	next.ControllerEpoch = s.epoch
 	w := Write{Kind: SetState, TP: p.tp, To: next, From: p.stands.Version}
 	if !p.exists {

@@ -192,6 +192,9 @@ type Plan struct {
 	Answers  []Answer  // to those who asked and wait
 
 	Notes []Note
+
+	// Unclean is how many of the writes elect a leader that was not in sync.
+	Unclean int
 }
 
 // Note is a line for the log.

@@ -138,7 +138,7 @@ func normal(v any, mask map[string]bool) any {
 func isGregors(e any) bool {
 	m, _ := e.(map[string]any)
 	name, _ := m["Name"].(string)
-	return strings.HasPrefix(name, "gregor.")
+	return strings.HasPrefix(name, "gregor.") || name == "metrics.listener"
 }
 
 // onlyTopics leaves out list entries about topics without the prefix.

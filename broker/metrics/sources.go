@@ -1,0 +1,55 @@
+package metrics
+
+import (
+	"gregor/broker/handlers"
+	"gregor/broker/server"
+	"gregor/controller"
+	"gregor/internal/meter"
+	"gregor/replication"
+	"gregor/storage"
+	"gregor/zkmeta"
+)
+
+// State is how far a broker is in its life, by Kafka's numbers (BrokerState).
+type State uint8
+
+// States of a broker.
+const (
+	NotRunning            State = 0
+	Starting              State = 1
+	RecoveringFromUnclean State = 2
+	Running               State = 3
+	PendingControlledStop State = 6
+	ShuttingDown          State = 7
+)
+
+// Counts is everything that is counted while it happens. One is made per broker, and only when somebody wants to see it.
+type Counts struct {
+	Requests   *server.Metrics
+	Topics     replication.Counters
+	Waiting    handlers.Waiting
+	Flushes    meter.Timer
+	Controller controller.Metrics
+	ZooKeeper  zkmeta.Metrics
+}
+
+// NewCounts makes the counters of a broker.
+func NewCounts() *Counts { return &Counts{Requests: server.NewMetrics()} }
+
+// Sources is what a scrape looks at. What a broker does not have yet is nil.
+type Sources struct {
+	State     State
+	BrokerID  int32
+	ClusterID string
+
+	Counts     *Counts
+	Server     *server.Server
+	APIs       []server.API
+	Sessions   *handlers.SessionCache
+	Replicas   *replication.Manager
+	Store      *storage.Manager
+	Controller *controller.Controller
+	ZooKeeper  *zkmeta.Client
+	// ControllerKnown says whether this broker knows who the controller is.
+	ControllerKnown func() bool
+}
