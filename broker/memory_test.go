@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"testing"
@@ -21,16 +22,24 @@ import (
 // runOn starts an embedded ZooKeeper and a broker on fsys, runs f with the broker's address, and stops both.
 func runOn(t *testing.T, fsys vfs.FS, f func(ctx context.Context, addr string)) {
 	t.Helper()
+	runWith(t, fsys, nil, func(ctx context.Context, b *broker.Broker) { f(ctx, b.Addr("PLAINTEXT").String()) })
+}
+
+// runWith is runOn with more settings.
+func runWith(t *testing.T, fsys vfs.FS, settings map[string]string, f func(ctx context.Context, b *broker.Broker)) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.New(map[string]string{
+	props := map[string]string{
 		"zookeeper.connect": ln.Addr().String(), "gregor.zookeeper.embedded": "true", "gregor.zookeeper.data.dir": "/memory/zk",
 		"log.dirs": "/memory/a,/memory/b", "listeners": "PLAINTEXT://127.0.0.1:0", "broker.id": "0",
-	})
+	}
+	maps.Copy(props, settings)
+	cfg, err := config.New(props)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +56,7 @@ func runOn(t *testing.T, fsys vfs.FS, f func(ctx context.Context, addr string)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	f(ctx, b.Addr("PLAINTEXT").String())
+	f(ctx, b)
 	if err := b.Close(ctx); err != nil {
 		t.Error(err)
 	}

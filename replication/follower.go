@@ -74,6 +74,9 @@ func (p *Partition) replicateLocked(epoch int32, in *fromLeader) (pos position, 
 		if _, err := log.AppendAsFollower(in.records); err != nil {
 			return position{}, false, p.m.appendFailed(p, err)
 		}
+		if c := p.Counters(); c != nil {
+			c.ReplicationBytesIn.Add(int64(len(in.records)))
+		}
 		moved = true
 	}
 	if p.raise(log, min(in.highWatermark, log.LogEndOffset())) {

@@ -57,6 +57,9 @@ func (p *Partition) expand(replica int32) {
 	}
 	if next := p.mu.isr.Joins(replica, p.mu.log.HighWatermark()); next != nil {
 		p.m.opt.Log.Infof("[Partition %v broker=%d] Expanding ISR from %s to %s", p.tp, p.m.opt.BrokerID, commas(p.mu.ISR), commas(next))
+		if c := p.m.opt.Counters; c != nil {
+			c.ISRExpands.Add(1)
+		}
 		p.propose(next)
 	}
 }
@@ -111,6 +114,9 @@ func (p *Partition) shrink(now time.Time) {
 		p.m.opt.Log.Infof("[Partition %v broker=%d] Shrinking ISR from %s to %s. Leader: (highWatermark: %d, endOffset: %d). Out of sync replica: (brokerId: %d, endOffset: %d, caught up last: %s).",
 			p.tp, p.m.opt.BrokerID, commas(p.mu.ISR), commas(next), p.mu.log.HighWatermark(), end, id, at, caughtUp.Format(time.RFC3339))
 	}
+	if c := p.m.opt.Counters; c != nil {
+		c.ISRShrinks.Add(1)
+	}
 	p.propose(next)
 }
 
@@ -134,6 +140,9 @@ func (p *Partition) isrAnswered(c ISRChange, a ISRAnswer) {
 	moved := false
 	switch {
 	case a.Err != nil:
+		if n := p.m.opt.Counters; n != nil {
+			n.FailedISRUpdates.Add(1)
+		}
 		// The proposal stays: nobody leaves or joins until the controller says what holds, and the high watermark counts both sets.
 		log.Warnf("[Partition %v broker=%d] Changing the ISR to %s: %v; waiting for the controller's decision", p.tp, p.m.opt.BrokerID, commas(c.ISR), a.Err)
 	case a.LeaderEpoch != c.LeaderEpoch:

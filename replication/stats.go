@@ -8,9 +8,9 @@ import (
 // TopicCounters count what clients do with one topic's partitions here.
 type TopicCounters struct {
 	MessagesIn, BytesIn, BytesOut, BytesRejected atomic.Int64
-	// ReplicationBytesOut is what followers fetched.
-	ReplicationBytesOut            atomic.Int64
-	ProduceRequests, FetchRequests atomic.Int64
+	// ReplicationBytesOut is what followers fetched, ReplicationBytesIn what this broker fetched from leaders.
+	ReplicationBytesIn, ReplicationBytesOut atomic.Int64
+	ProduceRequests, FetchRequests          atomic.Int64
 	// FailedProduce and FailedFetch are failures that are nobody's request's fault.
 	FailedProduce, FailedFetch atomic.Int64
 }
@@ -20,6 +20,7 @@ func (c *TopicCounters) addTo(sum *TopicCounters) {
 	sum.BytesIn.Add(c.BytesIn.Load())
 	sum.BytesOut.Add(c.BytesOut.Load())
 	sum.BytesRejected.Add(c.BytesRejected.Load())
+	sum.ReplicationBytesIn.Add(c.ReplicationBytesIn.Load())
 	sum.ReplicationBytesOut.Add(c.ReplicationBytesOut.Load())
 	sum.ProduceRequests.Add(c.ProduceRequests.Load())
 	sum.FetchRequests.Add(c.FetchRequests.Load())
@@ -31,6 +32,8 @@ func (c *TopicCounters) addTo(sum *TopicCounters) {
 type Counters struct {
 	// Other counts what concerns no partition that is here, and what was counted of topics that are gone.
 	Other TopicCounters
+	// ISRExpands and ISRShrinks were proposed; FailedISRUpdates refused.
+	ISRExpands, ISRShrinks, FailedISRUpdates atomic.Int64
 	// Batches that were refused, by reason.
 	InvalidCRC, InvalidMagic, InvalidSequence, NoKey atomic.Int64
 

@@ -104,6 +104,12 @@ func (s *scrape) replicas() {
 	s.gauge(p+"underminisrpartitioncount", "Led partitions with fewer than min.insync.replicas in sync.", float64(t.underMinISR))
 	s.gauge(p+"atminisrpartitioncount", "Led partitions with exactly min.insync.replicas in sync.", float64(t.atMinISR))
 	s.gauge(p+"reassigningpartitions", "Led partitions whose replicas are being moved.", float64(t.reassigning))
+	if s.Counts != nil {
+		c := &s.Counts.Topics
+		s.counter(p+"isrexpands_total", "Replicas that this broker as a leader proposed to take in.", c.ISRExpands.Load())
+		s.counter(p+"isrshrinks_total", "Times that this broker as a leader proposed to leave replicas out.", c.ISRShrinks.Load())
+		s.counter(p+"failedisrupdates_total", "Proposals that were refused.", c.FailedISRUpdates.Load())
+	}
 	if s.Sessions != nil {
 		const p = "kafka_server_fetchsessioncache_"
 		n, partitions, evicted := s.Sessions.Stats()

@@ -21,6 +21,7 @@ var topicFamilies = []struct {
 	{"failedfetchrequests", "Reads of a partition that failed for no reason of the client's.", true, func(c *replication.TopicCounters) *atomic.Int64 { return &c.FailedFetch }},
 	{"failedproducerequests", "Appends to a partition that failed for a reason that should not occur.", true, func(c *replication.TopicCounters) *atomic.Int64 { return &c.FailedProduce }},
 	{"messagesin", "Records that clients produced.", true, func(c *replication.TopicCounters) *atomic.Int64 { return &c.MessagesIn }},
+	{"replicationbytesin", "Bytes of records that this broker fetched from leaders.", false, func(c *replication.TopicCounters) *atomic.Int64 { return &c.ReplicationBytesIn }},
 	{"replicationbytesout", "Bytes of records that followers fetched.", false, func(c *replication.TopicCounters) *atomic.Int64 { return &c.ReplicationBytesOut }},
 	{"totalfetchrequests", "Reads of a partition for fetch requests.", true, func(c *replication.TopicCounters) *atomic.Int64 { return &c.FetchRequests }},
 	{"totalproducerequests", "Appends to a partition by produce requests.", true, func(c *replication.TopicCounters) *atomic.Int64 { return &c.ProduceRequests }},
