@@ -216,3 +216,73 @@ func BenchmarkStartAndStop(b *testing.B) {
 		}
 	}
 }
+
+// A consumer that waits for records does not hold up a stop.
+func TestAStopDoesNotWaitForClients(t *testing.T) {
+	t.Parallel()
+	b, err := gregortest.New(t.Context(), nil, gregortest.Topic("t", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roundTrip(t, b, "t", 1, 10)
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumeTopics("t"), kgo.FetchMaxWait(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	client.PollFetches(t.Context()) // one record; the next fetch is under way and waits
+	begun := time.Now()
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("the stop took %v", took)
+	} else {
+		t.Logf("stopped in %v", took)
+	}
+}
+
+func TestManyBrokersAtOnce(t *testing.T) {
+	n := 50
+	if testing.Short() {
+		n = 5
+	}
+	before := heapNow()
+	var all []*gregortest.Broker
+	for range n {
+		b, err := gregortest.New(t.Context(), nil, gregortest.Topic("t", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b)
+	}
+	t.Logf("%d brokers: heap %d KB and %d goroutines each", n, (heapNow()-before)>>10/uint64(n), runtime.NumGoroutine()/n)
+	seen := map[string]bool{}
+	for _, b := range all {
+		seen[b.Addr()], seen[b.ZooKeeper()] = true, true
+		roundTrip(t, b, "t", 3, 10)
+	}
+	if len(seen) != 2*n {
+		t.Errorf("%d addresses of %d brokers", len(seen), n)
+	}
+	for _, b := range all {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What a test does between Start and its own first request is all that it waits for.
+func BenchmarkStart(b *testing.B) {
+	for b.Loop() {
+		br, err := gregortest.New(b.Context(), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := br.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
