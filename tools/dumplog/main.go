@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -222,6 +223,9 @@ func (d *dumper) readAll(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if size > math.MaxInt32 { // Kafka maps such files, and can no more either
+		return nil, kclient.IllegalArgument(fmt.Sprintf("Size exceeds Integer.MAX_VALUE: %s has %d bytes", name, size))
+	}
 	b := make([]byte, size)
 	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
