@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gregor/internal/properties"
 	"gregor/storage"
 )
 
@@ -287,15 +288,6 @@ func TestJavaDouble(t *testing.T) {
 	}
 }
 
-func FuzzParseProperties(f *testing.F) {
-	f.Add("a=b\nc : d\\\n  e\n#x\n\\u0041\\=b=1")
-	f.Add("\\")
-	f.Add("\\u12")
-	f.Fuzz(func(t *testing.T, s string) {
-		_, _ = ParseProperties(s)
-	})
-}
-
 // FuzzNew: no file makes the reader panic or take what it cannot hold; what is taken once is taken again with the values it shows.
 func FuzzNew(f *testing.F) {
 	f.Add("zookeeper.connect=h:1\nlisteners=A://:1,B://h:2\nlistener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT\ninter.broker.listener.name=A")
@@ -305,7 +297,7 @@ func FuzzNew(f *testing.F) {
 		f.Add("zookeeper.connect=h:1\n" + k.Name + "=1")
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		props, err := ParseProperties(text)
+		props, err := properties.Parse(text)
 		if err != nil {
 			return
 		}

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"os"
 	"slices"
 	"strings"
+
+	"gregor/internal/properties"
 )
 
 // WarningKind says why a setting is worth a line in the log.
@@ -27,13 +30,25 @@ type Warning struct {
 
 func (w Warning) String() string { return w.Text }
 
+func readFile(path string) (map[string]string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	props, err := properties.Parse(string(b))
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration %s: %w", path, err)
+	}
+	return props, nil
+}
+
 // Load reads the configuration of a broker: the file, over it the KAFKA_* variables of environ (in the form of os.Environ), over both the
 // overrides (key=value). With an empty path it is the configuration of a bare start, with environ and overrides laid over it.
 func Load(path string, overrides, environ []string) (*Broker, []Warning, error) {
 	props := make(map[string]string)
 	if path != "" {
 		var err error
-		if props, err = ReadProperties(path); err != nil {
+		if props, err = readFile(path); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gregor/internal/properties"
 	"gregor/internal/vfs"
 )
 
@@ -31,7 +32,7 @@ func ReadMeta(fsys vfs.FS, name string) (meta Meta, found bool, err error) {
 	if err != nil {
 		return meta, false, fmt.Errorf("reading %s: %w", name, err)
 	}
-	props, err := parseProperties(b)
+	props, err := properties.Parse(string(b))
 	if err != nil {
 		return meta, false, fmt.Errorf("%s: %w", name, err)
 	}
@@ -72,6 +73,31 @@ func WriteMeta(fsys vfs.FS, name string, meta Meta, now time.Time) error {
 		b = append(b, '\n')
 	}
 	return WriteAtomic(fsys, name, b)
+}
+
+// appendEscaped writes a value as Properties.store does.
+func appendEscaped(dst []byte, s string) []byte {
+	for i, r := range s {
+		switch {
+		case r == ' ' && i == 0:
+			dst = append(dst, `\ `...)
+		case strings.ContainsRune(`=:#!\`, r):
+			dst = append(dst, '\\', byte(r))
+		case r == '\t':
+			dst = append(dst, `\t`...)
+		case r == '\n':
+			dst = append(dst, `\n`...)
+		case r == '\r':
+			dst = append(dst, `\r`...)
+		case r == '\f':
+			dst = append(dst, `\f`...)
+		case r < 0x20 || r > 0x7e:
+			dst = fmt.Appendf(dst, `\u%04X`, r&0xffff)
+		default:
+			dst = append(dst, byte(r))
+		}
+	}
+	return dst
 }
 
 // WriteCleanShutdown marks dir as cleanly closed.

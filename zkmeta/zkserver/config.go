@@ -1,16 +1,15 @@
 package zkserver
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"gregor/internal/properties"
 )
 
 // Config is a zoo.cfg or zookeeper.properties.
@@ -94,57 +93,30 @@ func millis(to *time.Duration, v string, lowest int) error {
 // LoadConfig reads a zoo.cfg or zookeeper.properties. What ZooKeeper would refuse is an error that names the key; keys that
 // it does not know are ignored with a warning, as ZooKeeper does.
 func LoadConfig(path string) (*Config, error) {
-	f, err := os.Open(path)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("zookeeper configuration: %w", err)
 	}
-	defer f.Close() // it was only read
-	return readConfig(f, path)
+	return readConfig(string(b), path)
 }
 
-func readConfig(r io.Reader, path string) (*Config, error) {
+func readConfig(text, path string) (*Config, error) {
 	c := &reading{port: -1}
 	c.MaxClientCnxns = 60
-	lines := bufio.NewScanner(r)
-	var joined []byte
-	for n, more := 1, true; more; n++ {
-		more = lines.Scan() // the last line may end in a backslash, and counts
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(joined) == 0 && (len(line) == 0 || line[0] == '#' || line[0] == '!') {
-			continue
-		}
-		joined = append(joined, line...)
-		if rest, cut := bytes.CutSuffix(joined, []byte{'\\'}); cut {
-			if joined = rest; more {
-				continue
-			}
-		}
-		key, value := cutProperty(string(joined))
-		joined = joined[:0]
+	err := properties.Each(text, func(key, value string) error {
+		value = strings.TrimSpace(value)
 		if err := c.set(key, value); err != nil {
-			return nil, fmt.Errorf("%s, line %d: %s=%s: %w", path, n, key, value, err)
+			return fmt.Errorf("%s=%s: %w", key, value, err)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("zookeeper configuration %s: %w", path, err)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s, %w", path, err)
 	}
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &c.Config, nil
-}
-
-// cutProperty splits a line as Java's properties do: at the first '=', ':' or blank.
-func cutProperty(line string) (key, value string) {
-	i := strings.IndexAny(line, "=: \t")
-	if i < 0 {
-		return line, ""
-	}
-	key, value = line[:i], strings.TrimLeft(line[i:], " \t")
-	if value != "" && (value[0] == '=' || value[0] == ':') {
-		value = value[1:]
-	}
-	return key, strings.TrimSpace(value)
 }
 
 func (c *reading) set(key, value string) error {

@@ -5,7 +5,6 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"gregor/internal/vfs"
@@ -18,7 +17,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add("clientPort=2181\ndataDir=/x\n# c\n4lw.commands.whitelist=srvr, stat\nmaxSessionTimeout=40000\n")
 	f.Add("clientPort 0\ndataDir: /x\\\n/y\nserver.1=a\ntickTime=\\")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := readConfig(strings.NewReader(text), "zoo.cfg")
+		c, err := readConfig(text, "zoo.cfg")
 		if err != nil {
 			return
 		}
