@@ -12,6 +12,7 @@ import (
 	"gregor/tools/features"
 	"gregor/tools/getoffsetshell"
 	"gregor/tools/logdirs"
+	"gregor/tools/producerperf"
 	"gregor/tools/serverstop"
 	"gregor/tools/topics"
 	"gregor/tools/zookeeperserver"
@@ -41,6 +42,7 @@ func init() {
 		{"kafka-log-dirs", "kafka.admin.LogDirsCommand", "print the directories of brokers and what lies in them", logdirs.Main},
 		{"kafka-delete-records", "kafka.admin.DeleteRecordsCommand", "delete the records before given offsets", deleterecords.Main},
 		{"kafka-features", "kafka.admin.FeatureCommand", "print and change the finalized features of a cluster", features.Main},
+		{"kafka-producer-perf-test", "org.apache.kafka.tools.ProducerPerformance", "send many records and print how fast that was", producerperf.Main},
 		{"zookeeper-shell", "", "look at and change what ZooKeeper holds", zookeepershell.Main},
 		{"kafka-server-stop", "", "stop the brokers on this machine", serverstop.Kafka.Main},
 		{"zookeeper-server-stop", "", "stop the ZooKeeper servers of gregor on this machine", serverstop.ZooKeeper.Main},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sort"
 	"strings"
 	"sync"
@@ -39,7 +40,9 @@ type shell struct {
 	conn      *zk.Conn
 	root      string // of the connect string
 	connected chan struct{}
+	lost      chan struct{} // no server could be reached
 	done      chan struct{}
+	unknown   bool // the server's name does not resolve
 	closing   atomic.Bool
 
 	watchMu  sync.Mutex
@@ -49,6 +52,7 @@ type shell struct {
 // connect opens a session in the background; the first command that needs it waits.
 func (sh *shell) connect(server string) {
 	sh.close()
+	sh.unknown = false
 	sh.out.printf("Connecting to %s\n", server)
 	hosts, root, _ := strings.Cut(server, "/")
 	sh.root = ""
@@ -64,14 +68,29 @@ func (sh *shell) connect(server string) {
 			list = append(list, h)
 		}
 	}
-	conn, events, err := zk.Connect(list, sh.timeout, zk.WithLogger(quiet{}))
+	lost := make(chan struct{})
+	conn, events, err := zk.Connect(list, sh.timeout, zk.WithLogger(quiet{}), zk.WithDialer(dialer(len(list), lost)))
 	if err != nil {
 		fmt.Fprintf(sh.err, "Cannot connect to %s: %v\n", server, err)
-		sh.code = 1
+		sh.unknown = true
 		return
 	}
-	sh.conn, sh.connected, sh.done = conn, make(chan struct{}), make(chan struct{})
+	sh.conn, sh.connected, sh.lost, sh.done = conn, make(chan struct{}), lost, make(chan struct{})
 	go sh.follow(events, sh.connected, sh.done)
+}
+
+// dialer tells when each server has refused once: then a command fails, and the session goes on trying.
+func dialer(servers int, lost chan struct{}) zk.Dialer {
+	refused := 0 // the session dials from one goroutine
+	return func(network, address string, timeout time.Duration) (net.Conn, error) {
+		conn, err := net.DialTimeout(network, address, timeout)
+		if err != nil {
+			if refused++; refused == servers {
+				close(lost)
+			}
+		}
+		return conn, err
+	}
 }
 
 type quiet struct{}
@@ -135,7 +154,10 @@ var errNotConnected = errors.New("Not connected")
 
 // session waits for the session; how long a server may stay away is up to the caller's patience, as with zkCli.sh.
 func (sh *shell) session() (*zk.Conn, error) {
-	if sh.conn == nil {
+	switch {
+	case sh.conn == nil && sh.unknown:
+		return nil, errLoss
+	case sh.conn == nil:
 		return nil, errNotConnected
 	}
 	limit := time.NewTimer(sh.timeout)
@@ -143,9 +165,10 @@ func (sh *shell) session() (*zk.Conn, error) {
 	select {
 	case <-sh.connected:
 		return sh.conn, nil
+	case <-sh.lost:
 	case <-limit.C:
-		return nil, errLoss
 	}
+	return nil, errLoss
 }
 
 var errLoss = errors.New("connection loss")
@@ -248,7 +271,7 @@ func (sh *shell) fail(message string) {
 }
 
 func (sh *shell) help() {
-	fmt.Fprintln(sh.err, "ZooKeeper -server host:port cmd args")
+	fmt.Fprintln(sh.err, "ZooKeeper -server host:port [-zk-tls-config-file <file>] cmd args")
 	var lines []string
 	for name, c := range commands {
 		lines = append(lines, name+" "+c.usage)
