@@ -25,6 +25,8 @@
 //	@ until REGEXP       run it again, up to 20 s, until its standard output matches: for what becomes visible a little later
 //	@ broker WHY         compare Gregor's script with Apache's class on the same broker only, because the two brokers differ, and say why
 //	@ skip-apache WHY    nothing to compare with: only Gregor's script is run, on both brokers, and both must say the same
+//	@ class-on-kafka WHY do not run Apache's class on Gregor, which lacks what the class needs
+//	@ slow WHY           with FULL=1 only, and not part of NAME.want: make test is to stay quick
 //	~ REGEXP => TEXT     evens out, in all outputs of this file, what has to differ
 //	-- FILE --           all that follows is the content of {dir}/FILE, up to the next such line
 //

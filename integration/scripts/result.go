@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // result is what a command answered.
@@ -49,6 +51,7 @@ func (t *transcript) shown(s *step, r result, p *place) string {
 			slices.Sort(lines)
 			text = strings.Join(lines, "")
 		}
+		text = readable(text)
 		if text != "" && !strings.HasSuffix(text, "\n") {
 			text += "<no line end>\n"
 		}
@@ -71,6 +74,20 @@ func (t *transcript) shown(s *step, r result, p *place) string {
 			first, _, _ := strings.Cut(arrange(r.errout), "\n")
 			b.WriteString("stderr begins:\n" + first + "\n")
 		}
+	}
+	return b.String()
+}
+
+// readable quotes lines that hold bytes which no text has.
+func readable(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		bare := strings.TrimSuffix(line, "\n")
+		if utf8.ValidString(bare) && !strings.ContainsFunc(bare, func(r rune) bool { return r < ' ' && r != '\t' }) {
+			b.WriteString(line)
+			continue
+		}
+		b.WriteString(strconv.Quote(bare) + line[len(bare):])
 	}
 	return b.String()
 }

@@ -34,6 +34,8 @@ type step struct {
 	until      *regexp.Regexp
 	ownBroker  bool // compare only with the same broker
 	skipApache bool
+	onKafka    bool // Apache's class is not run on Gregor
+	slow       bool // not part of the record
 }
 
 // text is the command as it stands in the file.
@@ -127,6 +129,10 @@ func (s *step) add(mark, rest, line string) error {
 			s.ownBroker = true
 		case "skip-apache":
 			s.skipApache = true
+		case "class-on-kafka":
+			s.onKafka = true
+		case "slow":
+			s.slow = true
 		case "until":
 			var err error
 			if s.until, err = regexp.Compile(arg); err != nil {

@@ -167,7 +167,11 @@ func (p *printer) poll(ctx context.Context) (kgo.Fetches, error) {
 func (p *printer) failure(fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
 		var k *kerr.Error
+		var group *kgo.ErrGroupSession
 		switch {
+		case errors.As(e.Err, &group) && !kgo.IsRetryableBrokerErr(e.Err):
+			fmt.Fprintf(p.stderr, "gregor: --group %s needs a broker that serves consumer groups; without --group the partitions are read directly\n", p.group)
+			return kclient.Wrap(e.Err, "join group "+p.group)
 		case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, context.Canceled):
 		case errors.Is(e.Err, kerr.InvalidTopicException):
 			return &kclient.APIError{Class: "org.apache.kafka.common.errors.InvalidTopicException", Message: "Invalid topics: [" + e.Topic + "]"}
