@@ -199,6 +199,7 @@ func (b *Broker) listen(context.Context) error {
 		MaxConnections: sc.MaxConnections, MaxConnectionsPerIP: sc.MaxConnectionsPerIP, MaxConnectionsPerIPOverrides: sc.MaxConnectionsPerHost,
 		ConnectionRate: sc.ConnectionRate, IdleTimeout: sc.MaxIdle,
 	}
+	opt.RequestLog = handlers.NewRequestLog(b.log)
 	if b.counts != nil {
 		opt.Metrics, opt.ErrorsOf = b.counts.Requests, handlers.ErrorsOf
 	}
@@ -435,7 +436,7 @@ func (b *Broker) Addr(listener string) net.Addr { return b.server.Addr(listener)
 // done without waiting for clients.
 func (b *Broker) Close(ctx context.Context) error {
 	var errs []error
-	b.log.Info("shutting down")
+	b.log.Infof("[KafkaServer id=%d] shutting down", b.cfg.ID)
 	b.show(metrics.PendingControlledStop)
 	b.handOver(ctx)
 	b.show(metrics.ShuttingDown)
@@ -452,7 +453,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.hide()
 	err := errors.Join(errs...)
 	if err == nil {
-		b.log.Info("shut down completed")
+		b.log.Infof("[KafkaServer id=%d] shut down completed", b.cfg.ID)
 	}
 	return err
 }

@@ -28,6 +28,14 @@ func runOn(t *testing.T, fsys vfs.FS, f func(ctx context.Context, addr string)) 
 // runWith is runOn with more settings.
 func runWith(t *testing.T, fsys vfs.FS, settings map[string]string, f func(ctx context.Context, b *broker.Broker)) {
 	t.Helper()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	runLogged(t, fsys, settings, log, f)
+}
+
+// runLogged is runWith with a log.
+func runLogged(t *testing.T, fsys vfs.FS, settings map[string]string, log *logrus.Logger, f func(ctx context.Context, b *broker.Broker)) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -43,8 +51,6 @@ func runWith(t *testing.T, fsys vfs.FS, settings map[string]string, f func(ctx c
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := logrus.New()
-	log.SetOutput(io.Discard)
 	zk, err := broker.StartZooKeeper(broker.Options{
 		Config: cfg, FS: fsys, Log: log, Listen: func(string, string) (net.Listener, error) { return ln, nil },
 	})

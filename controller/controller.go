@@ -243,7 +243,8 @@ func (c *Controller) tryElect(ctx context.Context) error {
 
 func (c *Controller) start(ctx context.Context, epoch zkmeta.ControllerEpoch) error {
 	began := time.Now()
-	c.opt.Log.Infof("[Controller id=%d] elected, epoch %d", c.opt.BrokerID, epoch.Epoch)
+	c.opt.Log.Infof("[Controller id=%d] %d successfully elected as the controller. Epoch incremented to %d and epoch zk version is now %d",
+		c.opt.BrokerID, c.opt.BrokerID, epoch.Epoch, epoch.ZkVersion)
 	t := newTerm(ctx, c, epoch)
 	// Active from here, as Apache Kafka's is: brokers that learn of this controller from its first UpdateMetadata find it so.
 	c.active.Store(epoch.Epoch)
@@ -264,7 +265,7 @@ func (c *Controller) resign(why string) {
 	if c.term == nil {
 		return
 	}
-	c.opt.Log.Infof("[Controller id=%d] term of epoch %d ends: %s", c.opt.BrokerID, c.term.epoch.Epoch, why)
+	c.opt.Log.Infof("[Controller id=%d] Resigned: the term of epoch %d ends: %s", c.opt.BrokerID, c.term.epoch.Epoch, why)
 	c.active.Store(0)
 	c.term.end()
 	c.term = nil

@@ -240,6 +240,7 @@ func (t *term) happened(ev core.Event) {
 	if !ok {
 		return
 	}
+	t.logChanges(done.Results)
 	for _, r := range done.Results {
 		if r.Write.Kind == core.DeleteTopic {
 			// Its name may have been taken again while the core still held the old topic for the one that is there.

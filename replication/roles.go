@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"gregor/storage"
 )
@@ -40,6 +41,7 @@ func (m *Manager) BecomeLeaderOrFollower(req *LeaderAndIsr) error {
 	if err := m.checkControllerEpoch(req.ControllerEpoch); err != nil {
 		return err
 	}
+	begun := time.Now()
 	m.announceNew(req.Partitions)
 	m.stopFollowing(req.Partitions)
 	workers := min(createWorkers, 1+len(req.Partitions)/32)
@@ -75,6 +77,7 @@ func (m *Manager) BecomeLeaderOrFollower(req *LeaderAndIsr) error {
 			req.ControllerID, req.ControllerEpoch, present, len(parts))
 	}
 	m.follow(followers)
+	m.logRoles(req, leaders, followers, time.Since(begun))
 	if m.opt.OnLeadershipChange != nil && len(leaders)+len(followers) > 0 {
 		m.opt.OnLeadershipChange(leaders, followers)
 	}

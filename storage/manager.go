@@ -383,6 +383,14 @@ func (m *Manager) GetOrCreate(tp TopicPartition, cfg Config, isNew bool) (*Log, 
 	if l, ok := m.Get(tp); ok {
 		return l, nil
 	}
+	l, err := m.create(tp, cfg, isNew)
+	if err == nil {
+		m.log.Infof("Created log for partition %v in %s", tp, l.path())
+	}
+	return l, err
+}
+
+func (m *Manager) create(tp TopicPartition, cfg Config, isNew bool) (*Log, error) {
 	m.createMu.Lock()
 	defer m.createMu.Unlock()
 	if l, ok := m.Get(tp); ok {

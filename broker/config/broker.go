@@ -126,6 +126,8 @@ type Gregor struct {
 	// LogFormat is kafka or json.
 	LogFormat string
 	LogLevel  string
+	// LogLevels are the levels of single loggers, each name=LEVEL.
+	LogLevels []string
 	// MetricsListener is host:port of metrics, health and profiles, or empty. An empty host is every interface.
 	MetricsListener string
 }
@@ -144,6 +146,8 @@ var gregorKeys = []Key{
 		"Layout of the process's own log: Kafka's lines, or JSON."},
 	{"gregor.log.level", String, "info", oneOf("trace", "debug", "info", "warn", "error"), Low, ReadOnly, Used,
 		"Least severe lines that are logged."},
+	{"gregor.log.loggers", List, "", nil, Low, ReadOnly, Used,
+		"Levels of single loggers, such as kafka.request.logger=DEBUG for a line per request, or state.change.logger=WARN."},
 	{"metrics.listener", String, "", hostPort, Low, ReadOnly, Used,
 		"host:port of /metrics for Prometheus, /healthz and /readyz; empty for none, unless JMX_PORT asks. On a loopback address /debug/pprof too."},
 }
@@ -387,6 +391,7 @@ func (b *Broker) fill() error {
 		ZooKeeperDataDir:  b.str("gregor.zookeeper.data.dir"),
 		LogFormat:         b.str("gregor.log.format"),
 		LogLevel:          b.str("gregor.log.level"),
+		LogLevels:         splitList(b.str("gregor.log.loggers")),
 		MetricsListener:   strings.TrimPrefix(b.str("metrics.listener"), "http://"),
 	}
 	if err := b.fillListeners(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/wire"
 )
 
 // Complete answers the request with p. Neither may be used afterwards.
@@ -110,6 +112,10 @@ func (r *Request) settle(p *Response) bool {
 	r.ReleaseBody()
 	if r.timed() {
 		r.completed = time.Since(r.ReceivedAt)
+	}
+	if r.logged != nil && p != nil {
+		header := 8 + int(wire.ResponseHeaderVersion(r.Key, r.Version))
+		r.logged.Response = r.conn.srv.opt.RequestLog.Answer(r, p.B[min(header, len(p.B)):], p.fileBytes)
 	}
 	if p != nil {
 		p.seal()

@@ -170,9 +170,6 @@ func (c *conn) start(principal string, frame []byte, owner *buffer) error {
 		ReceivedAt: now, Principal: principal, Listener: c.listener.Name, ControlPlane: c.listener.ControlPlane,
 		RemoteAddr: c.nc.RemoteAddr(), conn: c, owner: owner}
 	r.begin()
-	if l := c.srv.opt.RequestLog; l != nil {
-		r.logged = l.Describe(r)
-	}
 	if !c.enqueue(r) {
 		owner.release()
 		return net.ErrClosed
@@ -325,7 +322,7 @@ func (c *conn) writeReady() {
 		last.next = nil
 		c.mu.Unlock()
 
-		account := c.srv.opt.Metrics != nil || c.srv.opt.RequestLog != nil
+		account := c.srv.opt.Metrics != nil || first.logged != nil
 		var sending time.Time
 		if account {
 			sending = time.Now()

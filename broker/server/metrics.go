@@ -143,11 +143,12 @@ func (r *Request) CountErrors(code int16, n int) {
 // timed says whether anybody wants to know how long the request takes.
 func (r *Request) timed() bool { return r.conn.srv.opt.Metrics != nil || r.logged != nil }
 
-// begin notes how long a request waited for its turn, and its size, while its bytes are there.
+// begin notes what can be told of a request only while its bytes are there.
 func (r *Request) begin() {
-	if r.timed() {
-		r.size = len(r.Body)
+	if l := r.conn.srv.opt.RequestLog; l != nil {
+		r.logged = l.Describe(r)
 	}
+	r.size = len(r.Body)
 }
 
 // waitedForTurn notes that the time until now was spent waiting for a large request's turn.
@@ -196,6 +197,8 @@ func (s *RequestStats) add(r *Request, t *Timings) {
 type RequestLog interface {
 	// Describe is called before a request is served, while its bytes are there; nil means that this one is not logged.
 	Describe(r *Request) *LoggedRequest
+	// Answer describes an answer by its body, without the files' bytes, before it is sent.
+	Answer(r *Request, body []byte, fileBytes int) string
 	// Completed is called when the answer has been sent.
 	Completed(r *Request, l *LoggedRequest, t Timings)
 }

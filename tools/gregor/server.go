@@ -43,6 +43,16 @@ func serve(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "gregor: %v\n", err)
 		return 1
 	}
+	for _, l := range cfg.Gregor.LogLevels {
+		name, level, _ := strings.Cut(l, "=")
+		if name == "" {
+			continue
+		}
+		if err := logging.LevelsOf(log).Set(strings.TrimSpace(name), strings.ToUpper(strings.TrimSpace(level))); err != nil {
+			fmt.Fprintf(stderr, "gregor: gregor.log.loggers=%s: %v\n", l, err)
+			return 1
+		}
+	}
 	for _, w := range warnings {
 		log.Warn(w)
 	}
@@ -140,7 +150,10 @@ func (p *process) main() int {
 		}
 		return p.fail(err)
 	}
-	p.log.Infof("[KafkaServer id=%d] started in %d ms", b.ID(), time.Since(begun).Milliseconds())
+	app := logging.Named(p.log, "org.apache.kafka.common.utils.AppInfoParser")
+	app.Infof("Kafka version: %s", cli.Version)
+	app.Infof("Kafka startTimeMs: %d (%d ms ago)", begun.UnixMilli(), time.Since(begun).Milliseconds())
+	p.log.Infof("[KafkaServer id=%d] started", b.ID()) // what people wait for
 	if p.bare {
 		p.banner(b, zk)
 	}
