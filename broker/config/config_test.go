@@ -282,7 +282,7 @@ func TestTopicSettings(t *testing.T) {
 
 func TestJavaDouble(t *testing.T) {
 	for f, want := range map[float64]string{0.9: "0.9", 1: "1.0", 1.7976931348623157e308: "1.7976931348623157E308", 2147483647: "2.147483647E9", 0.0001: "1.0E-4", 1e7: "1.0E7", 0: "0.0"} {
-		if got := javaDouble(f); got != want {
+		if got := JavaDouble(f); got != want {
 			t.Errorf("%g: %s, want %s", f, got, want)
 		}
 	}

@@ -168,7 +168,7 @@ func parseType(name, raw string, t Type) (string, error) {
 		if err != nil || strings.ContainsAny(s, "_") {
 			return notNumber()
 		}
-		return javaDouble(f), nil
+		return JavaDouble(f), nil
 	case List:
 		return strings.Join(splitList(s), ","), nil
 	case Unknown, String, Class, Password:
@@ -194,8 +194,8 @@ func splitList(s string) []string {
 	return parts
 }
 
-// javaDouble is Double.toString: decimal between 1e-3 and 1e7, else one digit, a point and an exponent.
-func javaDouble(f float64) string {
+// JavaDouble is Double.toString: decimal between 1e-3 and 1e7, else one digit, a point and an exponent.
+func JavaDouble(f float64) string {
 	switch {
 	case math.IsNaN(f):
 		return "NaN"

@@ -88,6 +88,7 @@ var mayImport = map[string][]string{
 
 // toolsMayImport lists the commands that reach further than the wire and ZooKeeper.
 var toolsMayImport = map[string][]string{
+	"tools/configs": {"broker"}, // what may be set, and how passwords are encrypted
 	"tools/dumplog": {"storage"},
 	"tools/gregor":  {"broker", "storage"},
 	"tools/perf":    {"broker", "storage", "integration"},

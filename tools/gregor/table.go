@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"gregor/tools/brokerapiversions"
+	"gregor/tools/configs"
 	"gregor/tools/consoleconsumer"
 	"gregor/tools/consoleproducer"
 	"gregor/tools/deleterecords"
@@ -34,6 +35,7 @@ func init() {
 	commands = []command{
 		{"kafka-server-start", "kafka.Kafka", "start a broker from a properties file", serve},
 		{"zookeeper-server-start", "org.apache.zookeeper.server.quorum.QuorumPeerMain", "start the embedded ZooKeeper on its own", zookeeperserver.Main},
+		{"kafka-configs", "kafka.admin.ConfigCommand", "describe and alter settings of topics, brokers, loggers, users and clients", configs.Main},
 		{"kafka-topics", "kafka.admin.TopicCommand", "create, list, describe, alter and delete topics", topics.Main},
 		{"kafka-console-producer", "kafka.tools.ConsoleProducer", "write each line of standard input to a topic", consoleproducer.Main},
 		{"kafka-console-consumer", "kafka.tools.ConsoleConsumer", "write a topic's records to standard output", consoleconsumer.Main},

@@ -88,6 +88,7 @@ type Options struct {
 	parser *Parser
 	seen   map[string][]string
 	Rest   []string // words that are no option
+	Given  []string // the options, each time that one was given, in order
 	Argc   int
 }
 
@@ -129,6 +130,7 @@ func (p *Parser) option(o *Options, word string, next []string, single bool) (in
 		}
 		return 0, &OptionError{"UnrecognizedOptionException", name + " is not a recognized option"}
 	}
+	o.Given = append(o.Given, name)
 	if _, ok := o.seen[name]; !ok {
 		o.seen[name] = nil
 	}

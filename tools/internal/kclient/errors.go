@@ -25,7 +25,12 @@ func (e *APIError) Unwrap() error { return e.Cause }
 func (e *APIError) Error() string { return e.Message }
 
 // Trace is how the failure reads in a log: the exception's first line.
-func (e *APIError) Trace() string { return e.Class + ": " + e.Message }
+func (e *APIError) Trace() string {
+	if e.Message == "" {
+		return e.Class
+	}
+	return e.Class + ": " + e.Message
+}
 
 const errorsPackage = "org.apache.kafka.common.errors."
 
@@ -182,9 +187,15 @@ func trace(err error) string {
 
 // Uncaught shows an error as a Java program does whose main method throws it, without the stack, and returns the exit code.
 func Uncaught(w io.Writer, err error) int {
-	fmt.Fprintln(w, `Exception in thread "main" `+trace(err))
+	fmt.Fprint(w, `Exception in thread "main" `)
+	PrintTrace(w, err)
+	return 1
+}
+
+// PrintTrace shows an error as Java's printStackTrace does, without the stack.
+func PrintTrace(w io.Writer, err error) {
+	fmt.Fprintln(w, trace(err))
 	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
 		fmt.Fprintln(w, "Caused by: "+trace(cause))
 	}
-	return 1
 }
