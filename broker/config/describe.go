@@ -143,7 +143,7 @@ func (b *Broker) synonymsOf(name string, sensitive bool) []Synonym {
 	add(b.levels.static, SourceStatic)
 	defaults := make(map[string]string)
 	for _, s := range synonyms(name) {
-		if k, ok := keys[s]; ok && k.HasDefault() {
+		if k, ok := keys[s]; ok && k.HasDefault() && k.Update != DynamicOnly {
 			defaults[s] = k.Default
 		}
 	}

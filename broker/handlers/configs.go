@@ -14,6 +14,7 @@ import (
 
 	"gregor/broker/config"
 	"gregor/broker/server"
+	"gregor/internal/jvm"
 	"gregor/internal/topicrules"
 )
 
@@ -36,6 +37,8 @@ func (a *Admin) describeConfigs(ctx context.Context, r *server.Request, req *kms
 		if out.ErrorMessage == nil { // here Kafka's absent message is an empty one
 			out.ErrorMessage = new(string)
 		}
+		// Clients that keep entries in a hash table show those of one bucket in the order of the answer.
+		jvm.ScalaOrder(entries, func(e config.Entry) int32 { return jvm.StringHash(e.Name) })
 		for _, e := range entries {
 			if len(q.ConfigNames) == 0 || slices.Contains(q.ConfigNames, e.Name) {
 				out.Configs = append(out.Configs, describedEntry(&e, r.Version, req.IncludeSynonyms, req.IncludeDocumentation))

@@ -47,7 +47,7 @@ func ask[R kmsg.Response](ctx context.Context, a *adminMode, broker int32, req k
 		resp, err = kclient.Ask[R](ctx, a.client, req, call)
 	}
 	if ctx.Err() != nil && err != nil {
-		return resp, &kclient.APIError{Class: "java.util.concurrent.TimeoutException"}
+		return resp, errors.New("java.util.concurrent.TimeoutException")
 	}
 	return resp, kclient.Executed(err)
 }
@@ -110,6 +110,10 @@ func (a *adminMode) read(ctx context.Context, kind, name string, synonyms, all b
 	}
 	r := &resp.Resources[0]
 	if err := kclient.Error(r.ErrorCode, r.ErrorMessage); err != nil {
+		var api *kclient.APIError
+		if errors.As(err, &api) && r.ErrorMessage != nil {
+			api.Message = *r.ErrorMessage // the one answer whose empty message counts
+		}
 		return nil, kclient.Executed(err)
 	}
 	entries := make(map[string]entry, len(r.Configs))

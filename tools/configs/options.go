@@ -219,11 +219,8 @@ func (c *command) additions(out io.Writer) (map[string]string, error) {
 	}
 	if c.has("add-config") {
 		pairs := splitOutside(c.opts.String("add-config"), ",")
-		for len(pairs) > 0 && pairs[len(pairs)-1] == "" {
+		for len(pairs) > 0 && pairs[len(pairs)-1] == "" && c.opts.String("add-config") != "" { // as Java splits
 			pairs = pairs[:len(pairs)-1]
-		}
-		if len(pairs) == 0 { // Java: the one empty text that nothing was split from
-			pairs = []string{""}
 		}
 		for _, p := range pairs {
 			kv := splitOutside(p, "=")

@@ -374,7 +374,7 @@ func (z *zkMode) validate(ctx context.Context, kind, name string, settings map[s
 	}
 	if unknown != nil {
 		jvm.PropertiesOrder(unknown)
-		return refuse("requirement failed: Unknown Dynamic Configuration: %s.", scalaSet(unknown))
+		return refuse("requirement failed: Unknown Dynamic Configuration: HashSet(%s).", strings.Join(unknown, ", "))
 	}
 	for _, k := range []string{"producer_byte_rate", "consumer_byte_rate", "request_percentage", "controller_mutation_rate"} {
 		v, ok := settings[k]

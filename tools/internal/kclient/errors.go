@@ -25,12 +25,7 @@ func (e *APIError) Unwrap() error { return e.Cause }
 func (e *APIError) Error() string { return e.Message }
 
 // Trace is how the failure reads in a log: the exception's first line.
-func (e *APIError) Trace() string {
-	if e.Message == "" {
-		return e.Class
-	}
-	return e.Class + ": " + e.Message
-}
+func (e *APIError) Trace() string { return e.Class + ": " + e.Message }
 
 const errorsPackage = "org.apache.kafka.common.errors."
 
