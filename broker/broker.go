@@ -39,7 +39,8 @@ type Options struct {
 // Broker is a running broker. Its methods may be called from any goroutine.
 type Broker struct {
 	opt         Options
-	cfg         *config.Broker
+	cfg         *config.Broker                // as at the start, which read-only settings keep
+	live        atomic.Pointer[config.Broker] // as of now
 	log         logrus.FieldLogger
 	zk          *zkmeta.Client
 	store       *storage.Manager
@@ -52,13 +53,17 @@ type Broker struct {
 	producerIDs *handlers.InitProducerID
 	isr         interface{ Run(context.Context) }
 	session     sessionFile
-	host        zkmeta.BrokerInfo
 	fetches     *handlers.Fetch
 	apis        []server.API
 
 	// Both are nil unless metrics.listener asks.
 	metrics *metrics.Server
 	counts  *metrics.Counts
+
+	applyMu sync.Mutex // one change of settings reaches the logs at a time
+
+	hostMu sync.Mutex // guards host.Endpoints
+	host   zkmeta.BrokerInfo
 
 	run  context.Context // of the broker's own goroutines
 	stop context.CancelFunc
@@ -120,13 +125,16 @@ func (b *Broker) openLogs(ctx context.Context) error {
 	}
 	b.log.Infof("Cluster ID = %s", clusterID)
 	b.cache = metadata.New(clusterID)
+	if b.cfg, err = b.readDynamic(ctx, b.cfg); err != nil {
+		return err
+	}
 	b.settings = newTopicSettings(b.cfg, b.log)
 	if err := b.readTopicConfigs(ctx); err != nil {
 		return err
 	}
 	lc := b.cfg.Log
 	opt := storage.Options{
-		FS: b.opt.FS, Dirs: lc.Dirs, BrokerID: b.cfg.ID, Defaults: b.settings.plain, TopicConfig: b.settings.get,
+		FS: b.opt.FS, Dirs: lc.Dirs, BrokerID: b.cfg.ID, Defaults: b.settings.defaults(), TopicConfig: b.settings.get,
 		RecoveryThreadsPerDir: lc.RecoveryThreadsPerDir, MaxOpenFiles: b.cfg.Gregor.MaxOpenFiles,
 		RetentionInterval: lc.RetentionCheckInterval, FlushInterval: lc.FlushCheckInterval,
 		RecoveryPointInterval: lc.RecoveryPointInterval, StartOffsetInterval: lc.StartOffsetInterval,
@@ -143,7 +151,13 @@ func (b *Broker) openLogs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.cfg = b.cfg.WithID(id)
+	if b.cfg.ID < 0 { // what is set for this broker could not be found before
+		if b.cfg, err = b.readDynamic(ctx, b.cfg.WithID(id)); err != nil {
+			return err
+		}
+		b.store.UpdateDefaults(b.settings.rebase(b.cfg), b.settings.get)
+	}
+	b.live.Store(b.cfg)
 	b.session = sessionFileIn(b.opt.FS, lc.Dirs[0])
 	return nil
 }
@@ -192,12 +206,12 @@ func (b *Broker) listen(context.Context) error {
 	}
 	b.replicas, b.ctl = replication.New(ro), controller.New(co)
 	b.apis = b.requestTable()
-	sc := b.cfg.Socket
+	sc, limits := b.cfg.Socket, b.limits(b.cfg)
 	opt := server.Options{
 		APIs: b.apis, Listen: b.opt.Listen, Log: logging.Named(b.log, "kafka.network.Processor"),
 		MaxRequestBytes: int(sc.RequestMaxBytes), QueuedMaxRequests: sc.QueuedMaxRequests, QueuedMaxBytes: sc.QueuedMaxRequestBytes,
-		MaxConnections: sc.MaxConnections, MaxConnectionsPerIP: sc.MaxConnectionsPerIP, MaxConnectionsPerIPOverrides: sc.MaxConnectionsPerHost,
-		ConnectionRate: sc.ConnectionRate, IdleTimeout: sc.MaxIdle,
+		MaxConnections: limits.MaxConnections, MaxConnectionsPerIP: limits.MaxConnectionsPerIP,
+		MaxConnectionsPerIPOverrides: limits.MaxConnectionsPerIPOverrides, ConnectionRate: limits.ConnectionRate, IdleTimeout: sc.MaxIdle,
 	}
 	opt.RequestLog = handlers.NewRequestLog(b.log)
 	if b.counts != nil {
@@ -211,11 +225,7 @@ func (b *Broker) listen(context.Context) error {
 		opt.ReceiveBuffer = sc.ReceiveBuffer
 	}
 	for _, l := range b.cfg.Listeners {
-		opt.Listeners = append(opt.Listeners, server.ListenerConfig{
-			Name: l.Name, Addr: l.Address(), ControlPlane: l.Name == b.cfg.ControlPlaneListener,
-			InterBroker: l.Name == b.cfg.InterBrokerListener, MaxConnections: sc.ListenerMaxConnections[l.Name],
-			ConnectionRate: sc.ListenerConnectionRate[l.Name],
-		})
+		opt.Listeners = append(opt.Listeners, b.listener(b.cfg, l))
 	}
 	srv, err := server.New(opt)
 	if err != nil {
@@ -245,7 +255,7 @@ func uncleanDefault(cfg *config.Broker) bool {
 func (b *Broker) requestTable() []server.API {
 	log := logging.Named(b.log, "kafka.server.KafkaApis")
 	admin := handlers.NewAdmin(handlers.AdminOptions{
-		Config: func() *config.Broker { return b.cfg }, Metadata: b.cache, ZK: b.zk, IsController: b.ctl.IsActive, Dirs: b.store, Log: log,
+		Config: b.live.Load, Levels: logging.LevelsOf(b.log), Metadata: b.cache, ZK: b.zk, IsController: b.ctl.IsActive, Dirs: b.store, Log: log,
 		Hosted: b.hosted,
 	})
 	control := &handlers.Control{Replicas: b.replicas, Metadata: b.cache, BrokerEpoch: b.epoch.Load, Log: log}
@@ -284,19 +294,11 @@ func (b *Broker) hosted(tp storage.TopicPartition) (end, hw int64, ok bool) {
 
 // register puts the broker under /brokers/ids, after removing what its former process left there.
 func (b *Broker) register(ctx context.Context) error {
-	advertised, err := b.cfg.ResolveAdvertised(func(listener string) int {
-		if a, ok := b.server.Addr(listener).(*net.TCPAddr); ok {
-			return a.Port
-		}
-		return -1
-	})
+	endpoints, err := b.endpoints(b.cfg)
 	if err != nil {
 		return err
 	}
-	b.host = zkmeta.BrokerInfo{ID: b.cfg.ID, Rack: b.cfg.Rack, Version: b.cfg.InterBrokerVersion.InterBroker().BrokerJSON, JmxPort: -1}
-	for _, l := range advertised {
-		b.host.Endpoints = append(b.host.Endpoints, zkmeta.Endpoint{Listener: l.Name, Protocol: l.Protocol, Host: l.Host, Port: int32(l.Port)})
-	}
+	b.host = zkmeta.BrokerInfo{ID: b.cfg.ID, Rack: b.cfg.Rack, Version: b.cfg.InterBrokerVersion.InterBroker().BrokerJSON, JmxPort: -1, Endpoints: endpoints}
 	if former := b.session.read(); former != 0 {
 		removed, err := b.zk.ClearStale(ctx, b.cfg.ID, former)
 		if err != nil {
@@ -323,7 +325,9 @@ func (b *Broker) registerNow(ctx context.Context) error {
 
 // registration is what /brokers/ids/N says of this broker as of now.
 func (b *Broker) registration() zkmeta.BrokerInfo {
+	b.hostMu.Lock()
 	info := b.host
+	b.hostMu.Unlock()
 	info.Timestamp = time.Now().UnixMilli()
 	return info
 }
@@ -334,7 +338,7 @@ func (b *Broker) registered(epoch, session int64) {
 	if err := b.session.write(session); err != nil {
 		b.log.Warnf("Cannot write %s, so a start after a crash will wait for the session to expire: %v", b.session.name, err)
 	}
-	b.log.Infof("Registered broker %d at path /brokers/ids/%d with addresses: %s, czxid (broker epoch): %d", b.host.ID, b.host.ID, addresses(b.host.Endpoints), epoch)
+	b.log.Infof("Registered broker %d at path /brokers/ids/%d with addresses: %s, czxid (broker epoch): %d", b.host.ID, b.host.ID, addresses(b.registration().Endpoints), epoch)
 }
 
 // serve starts the goroutines that last as long as the broker.
@@ -358,9 +362,13 @@ func (b *Broker) goRun(what string, f func(context.Context) error) {
 
 // configChanged reads an entity whose settings changed.
 func (b *Broker) configChanged(entityPath string) {
+	if entity, ok := strings.CutPrefix(entityPath, zkmeta.EntityBrokers+"/"); ok {
+		b.brokerConfigChanged(entity)
+		return
+	}
 	topic, ok := strings.CutPrefix(entityPath, zkmeta.EntityTopics+"/")
 	if !ok {
-		return // users, clients and brokers have nothing dynamic yet
+		return // users and clients have nothing dynamic yet
 	}
 	overrides, err := b.zk.TopicConfig(b.run, topic)
 	if err != nil {
@@ -369,9 +377,15 @@ func (b *Broker) configChanged(entityPath string) {
 		}
 		return
 	}
-	b.store.UpdateConfig(topic, b.settings.set(topic, overrides))
+	b.setTopic(topic, overrides)
 	b.ctl.TopicConfigChanged(topic, overrides)
 	b.log.Infof("Processing notification for topic %s with config: %v", topic, overrides)
+}
+
+func (b *Broker) setTopic(topic string, overrides map[string]string) {
+	b.applyMu.Lock()
+	defer b.applyMu.Unlock()
+	b.store.UpdateConfig(topic, b.settings.set(topic, overrides))
 }
 
 // newConfigsTimeout bounds how long a LeaderAndIsr request waits for the settings of its new topics: a controller that made them had
@@ -390,7 +404,7 @@ func (b *Broker) readNewConfigs(topics []string) {
 		return
 	}
 	for _, topic := range topics {
-		b.store.UpdateConfig(topic, b.settings.set(topic, configs[topic]))
+		b.setTopic(topic, configs[topic])
 	}
 }
 

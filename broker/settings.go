@@ -11,63 +11,78 @@ import (
 
 // topicSettings holds the settings of each topic that has some of its own; the others share one value.
 type topicSettings struct {
-	broker *config.Broker
-	log    logrus.FieldLogger
-	plain  storage.Config
-	minISR int
+	log logrus.FieldLogger
 
 	mu struct {
 		sync.RWMutex
-		own map[string]topicSetting
+		broker *config.Broker
+		plain  topicSetting
+		own    map[string]topicSetting
 	}
 }
 
 type topicSetting struct {
-	log    storage.Config
-	minISR int
+	overrides map[string]string
+	log       storage.Config
+	minISR    int
 }
 
 func newTopicSettings(b *config.Broker, log logrus.FieldLogger) *topicSettings {
-	s := &topicSettings{broker: b, log: log}
-	t, _ := b.Topic(nil)
-	s.plain, s.minISR = t.Storage(), t.MinISR()
+	s := &topicSettings{log: log}
 	s.mu.own = map[string]topicSetting{}
+	s.rebase(b)
 	return s
+}
+
+// rebase takes over a broker's new configuration, and returns what is in effect for topics without settings of their own.
+func (s *topicSettings) rebase(b *config.Broker) storage.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.broker = b
+	s.mu.plain, _ = effective(b, nil)
+	for topic, was := range s.mu.own {
+		s.mu.own[topic], _ = effective(b, was.overrides)
+	}
+	return s.mu.plain.log
+}
+
+func effective(b *config.Broker, overrides map[string]string) (topicSetting, []error) {
+	t, bad := b.Topic(overrides)
+	return topicSetting{overrides, t.Storage(), t.MinISR()}, bad
 }
 
 // set takes over a topic's overrides as they stand in ZooKeeper, and returns what is in effect.
 func (s *topicSettings) set(topic string, overrides map[string]string) storage.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(overrides) == 0 {
-		s.mu.Lock()
 		delete(s.mu.own, topic)
-		s.mu.Unlock()
-		return s.plain
+		return s.mu.plain.log
 	}
-	t, bad := s.broker.Topic(overrides)
+	v, bad := effective(s.mu.broker, overrides)
 	for _, err := range bad {
 		s.log.Warnf("Topic %s has a setting that is not valid, its default is in effect; correct it with kafka-configs.sh: %v", topic, err)
 	}
-	v := topicSetting{t.Storage(), t.MinISR()}
-	s.mu.Lock()
 	s.mu.own[topic] = v
-	s.mu.Unlock()
 	return v.log
 }
 
-func (s *topicSettings) get(topic string) storage.Config {
+func (s *topicSettings) of(topic string) topicSetting {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if v, ok := s.mu.own[topic]; ok {
-		return v.log
+		return v
 	}
-	return s.plain
+	return s.mu.plain
 }
 
-func (s *topicSettings) minInsyncReplicas(topic string) int {
+func (s *topicSettings) get(topic string) storage.Config { return s.of(topic).log }
+
+func (s *topicSettings) minInsyncReplicas(topic string) int { return s.of(topic).minISR }
+
+// defaults are the settings of topics without their own.
+func (s *topicSettings) defaults() storage.Config {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if v, ok := s.mu.own[topic]; ok {
-		return v.minISR
-	}
-	return s.minISR
+	return s.mu.plain.log
 }

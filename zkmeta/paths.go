@@ -32,6 +32,8 @@ const (
 	EntityClients = "clients"
 	EntityUsers   = "users"
 	EntityBrokers = "brokers"
+	// DefaultEntity is the name under which the settings of all entities of a type stand.
+	DefaultEntity = "<default>"
 )
 
 // persistentPaths are made at the start of every broker, parents first.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"gregor/internal/jvm"
 )
 
 // Dynamic settings stand in ZooKeeper at two levels: those of one broker (/config/brokers/ID) and those of all (/config/brokers/<default>).
@@ -20,8 +22,8 @@ var reloadable = []string{"ssl.keystore.type", "ssl.keystore.location", "ssl.key
 // clusterListenerKeys are the listener keys that may stand at the level of all brokers.
 var clusterListenerKeys = []string{"max.connections", "max.connection.creation.rate"}
 
-// threadKeys are the numbers of threads that may at most be doubled or halved at a time.
-var threadKeys = []string{"background.threads", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers"}
+// threadKeys are the numbers of threads that may at most be doubled or halved at a time, in the order in which Kafka comes across them.
+var threadKeys = []string{"num.recovery.threads.per.data.dir", "num.replica.fetchers", "background.threads", "num.network.threads", "num.io.threads"}
 
 // listenerKeys are the keys whose change concerns the listeners.
 var listenerKeys = []string{"advertised.listeners", "listeners", "listener.security.protocol.map"}
@@ -68,11 +70,12 @@ func perBrokerNames(props map[string]string) []string {
 
 func pick(props map[string]string, wanted func(string) bool) []string {
 	var out []string
-	for _, name := range slices.Sorted(maps.Keys(props)) {
+	for name := range props {
 		if wanted(name) {
 			out = append(out, name)
 		}
 	}
+	jvm.PropertiesOrder(out)
 	return out
 }
 
@@ -102,7 +105,7 @@ func CheckDynamic(props map[string]string, perBroker bool) error {
 		return refuse(bad[0], "Cannot update these configs dynamically: %s", javaSet(bad))
 	}
 	if bad := bareSecurityNames(props); bad != nil {
-		return refuse(bad[0], "These security configs can be dynamically updated only per-listener using the listener prefix: %s", javaSet(bad))
+		return refuse(bad[0], "These security configs can be dynamically updated only per-listener using the listener prefix: HashSet(%s)", strings.Join(bad, ", "))
 	}
 	if err := checkTypes(props); err != nil {
 		return err

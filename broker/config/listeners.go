@@ -136,8 +136,10 @@ func (b *Broker) protocolMap() (map[string]string, error) {
 func parseListeners(key, text string, protocols map[string]string, distinctPorts bool) ([]Listener, error) {
 	var out []Listener
 	names, ports := make(map[string]bool), make(map[int]bool)
-	fail := func(format string, args ...any) error {
-		return refuse(key, "Error creating broker listeners from '%s' (%s): %s", text, key, fmt.Sprintf(format, args...))
+	fail := func(why, more string) error {
+		e := refuse(key, "Error creating broker listeners from '%s': %s", text, why)
+		e.more = " (" + key + "; " + more + ")"
+		return e
 	}
 	for _, item := range splitList(text) {
 		if item == "" {
@@ -145,22 +147,22 @@ func parseListeners(key, text string, protocols map[string]string, distinctPorts
 		}
 		m := endpoint.FindStringSubmatch(item)
 		if m == nil {
-			return nil, fail("Unable to parse %s to a broker endpoint; it is NAME://host:port", item)
+			return nil, fail("Unable to parse "+item+" to a broker endpoint", "it is NAME://host:port")
 		}
 		l := Listener{Name: strings.ToUpper(m[1]), Host: m[2]}
 		port, err := strconv.ParseInt(m[3], 10, 32)
 		if err != nil || port > 65535 {
-			return nil, fail("port %s of %s is not in 0..65535", m[3], item)
+			return nil, fail(fmt.Sprintf("port %s of %s is not in 0..65535", m[3], item), "choose another")
 		}
 		l.Port = int(port)
 		if l.Protocol = protocols[l.Name]; l.Protocol == "" {
-			return nil, fail("No security protocol defined for listener %s; add it to listener.security.protocol.map", l.Name)
+			return nil, fail("No security protocol defined for listener "+l.Name, "add it to listener.security.protocol.map")
 		}
 		if names[l.Name] {
-			return nil, refuse(key, "Each listener must have a different name, %s: %s", key, text)
+			return nil, require(key, "Each listener must have a different name, listeners: "+text, " (%s)", key)
 		}
 		if distinctPorts && l.Port != 0 && ports[l.Port] {
-			return nil, refuse(key, "Each listener must have a different port, %s: %s", key, text)
+			return nil, require(key, "Each listener must have a different port, listeners: "+text, " (%s)", key)
 		}
 		names[l.Name], ports[l.Port] = true, true
 		out = append(out, l)

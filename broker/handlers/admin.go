@@ -12,6 +12,7 @@ import (
 	"gregor/broker/config"
 	"gregor/broker/metadata"
 	"gregor/broker/server"
+	"gregor/internal/logging"
 	"gregor/storage"
 	"gregor/zkmeta"
 )
@@ -27,6 +28,8 @@ type TopicStore interface {
 	AddPartitions(ctx context.Context, name string, full map[int32][]int32) error
 	TopicConfig(ctx context.Context, topic string) (map[string]string, error)
 	SetTopicConfig(ctx context.Context, topic string, config map[string]string) error
+	EntityConfig(ctx context.Context, entityType, name string) (map[string]string, error)
+	SetEntityConfig(ctx context.Context, entityType, name string, config map[string]string) error
 }
 
 // LogDirs is what DescribeLogDirs needs of the log manager; *storage.Manager has it.
@@ -46,6 +49,8 @@ type AdminOptions struct {
 	Dirs         LogDirs
 	// Hosted gives log end and high watermark of a partition that this broker has a role in.
 	Hosted func(storage.TopicPartition) (end, hw int64, ok bool)
+	// Levels are the process's loggers; nil when their levels are not to be changed.
+	Levels *logging.Levels
 	Log    logrus.FieldLogger
 }
 

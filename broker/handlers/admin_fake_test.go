@@ -165,6 +165,17 @@ func (f *fakeCluster) SetTopicConfig(_ context.Context, topic string, settings m
 	return nil
 }
 
+func (f *fakeCluster) EntityConfig(ctx context.Context, entityType, name string) (map[string]string, error) {
+	return f.TopicConfig(ctx, entityType+"/"+name)
+}
+
+func (f *fakeCluster) SetEntityConfig(_ context.Context, entityType, name string, settings map[string]string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.config[entityType+"/"+name] = settings
+	return nil
+}
+
 // Dirs and DirLogSizes: one directory with what the topics have.
 func (f *fakeCluster) Dirs() []storage.DirStatus {
 	return []storage.DirStatus{{Path: "/data", Online: true}}

@@ -255,7 +255,8 @@ func TestChangedSettingsReachTheLogs(t *testing.T) {
 	createAll(a, 60_000, false, topicToCreate("a", 1, 1, "retention.ms", "5", "cleanup.policy", "delete"))
 	var applied storage.Config
 	f.notify = func(path string) {
-		a.ConfigChanged(context.Background(), path, func(topic string, cfg storage.Config) { applied = cfg })
+		settings, _ := a.Config().Topic(f.config[strings.TrimPrefix(path, "topics/")])
+		applied = settings.Storage()
 	}
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	value := func(s string) *string { return &s }

@@ -88,11 +88,14 @@ func (a *Admin) describeResource(ctx context.Context, q *kmsg.DescribeConfigsReq
 			return nil, f
 		}
 		return cfg.Describe(), nil
-	default: // broker loggers: there are none whose level could be changed
+	default:
 		if q.ResourceName == "" {
 			return nil, failure(kerr.InvalidRequest, "Broker id must not be empty")
 		}
-		return nil, a.ownBroker(q.ResourceName, "")
+		if f := a.ownBroker(q.ResourceName, ""); f != nil {
+			return nil, f
+		}
+		return a.describeLoggers(), nil
 	}
 }
 
@@ -119,24 +122,54 @@ func describedEntry(e *config.Entry, version int16, synonyms, documentation bool
 			})
 		}
 	}
-	if documentation && e.Doc != "" {
+	if documentation && e.Doc != "" || e.Source == config.SourceLogger { // Kafka leaves that of loggers at its default, the empty text
 		c.Documentation = &e.Doc
 	}
 	return c
 }
 
-// change is one resource's part of AlterConfigs or IncrementalAlterConfigs.
-type change struct {
+// resource is what a change of settings is about.
+type resource struct {
 	kind kmsg.ConfigResourceType
 	name string
-	// settings makes the new settings of the topic from the old ones; old is nil for AlterConfigs, which replaces all.
+}
+
+// change is one resource's part of AlterConfigs or IncrementalAlterConfigs.
+type change struct {
+	resource
+	// check says what is wrong with the request by itself.
+	check func() *fault
+	// settings makes the new settings from the old ones; AlterConfigs, which replaces all, does not look at them.
 	settings    func(old map[string]string) (map[string]string, *fault)
 	keys        []string
 	incremental bool
+	// operations are those of IncrementalAlterConfigs.
+	operations []kmsg.IncrementalAlterConfigsRequestResourceConfig
+}
+
+// lastMentions keeps the resources that count: of one that is named twice the last.
+func lastMentions[R any](resources []R, id func(*R) resource) []*R {
+	last := make(map[resource]int, len(resources))
+	for i := range resources {
+		last[id(&resources[i])] = i
+	}
+	out := make([]*R, 0, len(last))
+	for i := range resources {
+		if last[id(&resources[i])] == i {
+			out = append(out, &resources[i])
+		}
+	}
+	return out
 }
 
 func (a *Admin) alterConfigs(ctx context.Context, _ *server.Request, req *kmsg.AlterConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrAlterConfigsResponse()
+	answer := func(r *kmsg.AlterConfigsRequestResource, f *fault) {
+		out := kmsg.NewAlterConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		out.ErrorCode, out.ErrorMessage = f.get()
+		resp.Resources = append(resp.Resources, out)
+	}
 	var whole *fault
 	for _, r := range req.Resources {
 		if t := resourceTypeName(r.ResourceType); t == "BROKER_LOGGER" {
@@ -145,84 +178,80 @@ func (a *Admin) alterConfigs(ctx context.Context, _ *server.Request, req *kmsg.A
 			whole = failure(kerr.InvalidRequest, "Unexpected resource type UNKNOWN")
 		}
 	}
-	answered := make(map[string]bool)
-	for i := len(req.Resources) - 1; i >= 0; i-- { // of a resource named twice the last one counts
-		r := &req.Resources[i]
-		out := kmsg.NewAlterConfigsResponseResource()
-		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
-		f := whole
-		if f == nil {
-			id := string(rune(r.ResourceType)) + r.ResourceName
-			if answered[id] {
-				continue
-			}
-			answered[id] = true
-			f = a.alter(ctx, replacement(r), req.ValidateOnly)
+	if whole != nil {
+		for i := range req.Resources {
+			answer(&req.Resources[i], whole)
 		}
-		out.ErrorCode, out.ErrorMessage = f.get()
-		resp.Resources = append(resp.Resources, out)
+		return resp
 	}
-	slices.Reverse(resp.Resources)
+	for _, r := range lastMentions(req.Resources, func(r *kmsg.AlterConfigsRequestResource) resource { return resource{r.ResourceType, r.ResourceName} }) {
+		answer(r, a.alter(ctx, replacement(r), req.ValidateOnly))
+	}
 	return resp
 }
 
 func replacement(r *kmsg.AlterConfigsRequestResource) change {
-	c := change{kind: r.ResourceType, name: r.ResourceName}
+	c := change{resource: resource{r.ResourceType, r.ResourceName}}
+	settings := make(map[string]string, len(r.Configs))
+	var nulls []string
 	for _, e := range r.Configs {
 		c.keys = append(c.keys, e.Name)
-	}
-	c.settings = func(map[string]string) (map[string]string, *fault) {
-		settings := make(map[string]string, len(r.Configs))
-		var nulls []string
-		for _, e := range r.Configs {
-			if e.Value == nil {
-				nulls = append(nulls, e.Name)
-				continue
-			}
-			settings[e.Name] = *e.Value
+		if e.Value == nil {
+			nulls = append(nulls, e.Name)
+			continue
 		}
+		settings[e.Name] = *e.Value
+	}
+	c.check = func() *fault {
 		if len(nulls) > 0 {
-			return nil, failure(kerr.InvalidRequest, "Null value not supported for : "+strings.Join(nulls, ","))
+			return failure(kerr.InvalidRequest, "Null value not supported for : "+strings.Join(nulls, ","))
 		}
-		return settings, nil
+		return nil
 	}
+	c.settings = func(map[string]string) (map[string]string, *fault) { return settings, nil }
 	return c
 }
 
 func (a *Admin) incrementalAlterConfigs(ctx context.Context, _ *server.Request, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
-	var whole *fault
-	for _, r := range req.Resources {
-		if resourceTypeName(r.ResourceType) == "UNKNOWN" {
-			whole = failure(kerr.InvalidRequest, "Unexpected resource type UNKNOWN")
-		}
-	}
-	answered := make(map[string]bool)
-	for i := len(req.Resources) - 1; i >= 0; i-- {
-		r := &req.Resources[i]
+	answer := func(r *kmsg.IncrementalAlterConfigsRequestResource, f *fault) {
 		out := kmsg.NewIncrementalAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
-		f := whole
-		if f == nil {
-			id := string(rune(r.ResourceType)) + r.ResourceName
-			if answered[id] {
-				continue
-			}
-			answered[id] = true
-			f = a.alter(ctx, operations(r), req.ValidateOnly)
-		}
 		out.ErrorCode, out.ErrorMessage = f.get()
 		resp.Resources = append(resp.Resources, out)
 	}
-	slices.Reverse(resp.Resources)
+	if slices.ContainsFunc(req.Resources, func(r kmsg.IncrementalAlterConfigsRequestResource) bool {
+		return resourceTypeName(r.ResourceType) == "UNKNOWN"
+	}) {
+		for i := range req.Resources {
+			answer(&req.Resources[i], failure(kerr.InvalidRequest, "Unexpected resource type UNKNOWN"))
+		}
+		return resp
+	}
+	for _, r := range lastMentions(req.Resources, func(r *kmsg.IncrementalAlterConfigsRequestResource) resource {
+		return resource{r.ResourceType, r.ResourceName}
+	}) {
+		answer(r, a.alter(ctx, operations(r), req.ValidateOnly))
+	}
 	return resp
 }
 
 // alter validates a change and carries it out.
 func (a *Admin) alter(ctx context.Context, c change, validateOnly bool) *fault {
-	if c.kind != kmsg.ConfigResourceTypeTopic {
-		return a.alterBroker(c)
+	if f := c.check(); f != nil {
+		return f
 	}
+	switch c.kind {
+	case kmsg.ConfigResourceTypeBroker:
+		return a.alterBroker(ctx, c, validateOnly)
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		return a.alterLoggers(c, validateOnly)
+	default:
+		return a.alterTopic(ctx, c, validateOnly)
+	}
+}
+
+func (a *Admin) alterTopic(ctx context.Context, c change, validateOnly bool) *fault {
 	var old map[string]string
 	if c.incremental {
 		var err error
@@ -258,40 +287,16 @@ func invalidFor(c change, text string) string {
 	return "Invalid config value for resource ConfigResource(type=" + resourceTypeName(c.kind) + ", name='" + c.name + "'): " + text
 }
 
-// alterBroker refuses: a broker's settings cannot be changed while it runs yet. Kafka says the same of keys that are read-only.
-func (a *Admin) alterBroker(c change) *fault {
-	if _, f := c.settings(map[string]string{}); f != nil {
-		return f
-	}
-	if c.name != "" {
-		if f := a.ownBroker(c.name, ","); f != nil {
-			return f
-		}
-	}
-	if c.kind == kmsg.ConfigResourceTypeBrokerLogger {
-		if len(c.keys) == 0 {
-			return nil
-		}
-		return failure(kerr.InvalidRequest, invalidFor(c, "Logger "+c.keys[0]+" does not exist!"))
-	}
-	if len(c.keys) == 0 {
-		return nil
-	}
-	return failure(kerr.InvalidRequest, invalidFor(c, "Cannot update these configs dynamically: Set("+strings.Join(c.keys, ", ")+")"))
-}
-
 // opNames is IncrementalAlterConfigs' operations in Kafka's messages, by number.
 var opNames = []string{"SET", "DELETE", "APPEND", "SUBTRACT"}
 
 func operations(r *kmsg.IncrementalAlterConfigsRequestResource) change {
-	c := change{kind: r.ResourceType, name: r.ResourceName, incremental: true}
+	c := change{resource: resource{r.ResourceType, r.ResourceName}, incremental: true, operations: r.Configs}
 	for _, e := range r.Configs {
 		c.keys = append(c.keys, e.Name)
 	}
+	c.check = func() *fault { return checkOperations(r.Configs) }
 	c.settings = func(old map[string]string) (map[string]string, *fault) {
-		if f := checkOperations(r.Configs); f != nil {
-			return nil, f
-		}
 		settings := maps.Clone(old)
 		for _, e := range r.Configs {
 			switch e.Op {
@@ -335,10 +340,7 @@ func checkOperations(ops []kmsg.IncrementalAlterConfigsRequestResourceConfig) *f
 
 // alterList appends to or takes from a key that is a list; what is not set begins with the key's default.
 func alterList(settings map[string]string, name, value string, add bool, kind kmsg.ConfigResourceType) *fault {
-	if kind != kmsg.ConfigResourceTypeTopic {
-		return nil
-	}
-	k, ok := config.LookupTopicKey(name)
+	k, ok := listKey(name, kind)
 	if !ok {
 		return failure(kerr.InvalidConfig, "Unknown topic config name: "+name)
 	}
@@ -350,7 +352,7 @@ func alterList(settings map[string]string, name, value string, add bool, kind km
 		return failure(kerr.InvalidRequest, "Config value "+verb+" is not allowed for config key: "+name)
 	}
 	current, ok := settings[name]
-	if !ok {
+	if !ok && k.HasDefault() {
 		current = k.Default
 	}
 	list, values := strings.Split(current, ","), strings.Split(value, ",")
@@ -365,4 +367,15 @@ func alterList(settings map[string]string, name, value string, add bool, kind km
 	}
 	settings[name] = strings.Join(list, ",")
 	return nil
+}
+
+func listKey(name string, kind kmsg.ConfigResourceType) (*config.Key, bool) {
+	if kind == kmsg.ConfigResourceTypeTopic {
+		if k, ok := config.LookupTopicKey(name); ok {
+			return &k.Key, true
+		}
+		return nil, false
+	}
+	k, ok := config.LookupKey(name)
+	return k, ok && k.Name == name
 }

@@ -32,6 +32,7 @@ func configCases() []Case {
 	cases := append([]Case{prepare}, describeCases()...)
 	cases = append(cases, alterCases()...)
 	cases = append(cases, incrementalCases()...)
+	cases = append(cases, brokerCases()...)
 	cases = append(cases, describeCases()[0])
 	return append(cases, logDirCases()...)
 }
