@@ -208,7 +208,7 @@ func (c *Controller) later(what func(context.Context)) {
 
 func (c *Controller) tryElect(ctx context.Context) error {
 	if c.term != nil {
-		owns, err := c.opt.ZK.OwnsController(ctx, c.term.epoch)
+		owns, err := c.opt.ZK.OwnsController(ctx, c.opt.BrokerID, c.term.epoch)
 		if err != nil || owns {
 			return err
 		}
@@ -234,7 +234,7 @@ func (c *Controller) tryElect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := c.opt.ZK.OwnsController(ctx, epoch); err != nil { // sets the watch
+		if _, err := c.opt.ZK.OwnsController(ctx, c.opt.BrokerID, epoch); err != nil { // sets the watch
 			return err
 		}
 		return c.start(ctx, epoch)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sys/unix"
@@ -522,4 +523,42 @@ func TestBadConfiguration(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDirectoryGone: one of two directories is replaced by a file: it goes offline, with whatever is asked of it, and the other serves on.
+func TestDirectoryGone(t *testing.T) {
+	ctx := trouble(t, time.Minute)
+	good, bad := t.TempDir(), filepath.Join(t.TempDir(), "bad")
+	b := startBroker(t, ctx, peer.Options{Kind: peer.Gregor, Config: map[string]string{"log.dirs": good + "," + bad,
+		"replica.high.watermark.checkpoint.interval.ms": "300"}})
+	conn := dialBroker(t, ctx, b)
+	for _, topic := range []string{"first", "second"} { // one in each
+		createTopic(t, ctx, b, topic, 1, nil)
+		if code, _ := produceCode(t, ctx, conn, topic, batch(t, record.NewBuilder(), []byte("x"))); code != 0 {
+			t.Fatal(kafkaError(code))
+		}
+	}
+	if err := os.Rename(bad, bad+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(bad, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	req := kmsg.NewPtrDescribeLogDirsRequest()
+	req.Version = 1
+	eventually(t, ctx, 10*time.Second, "the failure to be noticed", func() error {
+		for _, d := range ask[*kmsg.DescribeLogDirsResponse](t, ctx, conn, req).Dirs {
+			if d.ErrorCode == kerr.KafkaStorageError.Code {
+				return nil
+			}
+		}
+		return errors.New("no directory has failed")
+	})
+	if code, _ := produceCode(t, ctx, conn, "second", batch(t, record.NewBuilder(), []byte("x"))); code != kerr.KafkaStorageError.Code {
+		t.Errorf("writing to the failed directory: %s", kafkaError(code))
+	}
+	if code, _ := produceCode(t, ctx, conn, "first", batch(t, record.NewBuilder(), []byte("x"))); code != 0 {
+		t.Errorf("writing to the other: %s", kafkaError(code))
+	}
+	stop(t, b)
 }

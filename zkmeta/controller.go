@@ -204,16 +204,18 @@ func (c *Client) readControllerEpoch(ctx context.Context) (ControllerEpoch, erro
 	}
 }
 
-// OwnsController says whether the session that was elected with epoch still owns /controller, and watches it.
-func (c *Client) OwnsController(ctx context.Context, epoch ControllerEpoch) (bool, error) {
-	_, st, err := c.GetW(ctx, PathController)
+// OwnsController says whether the session that was elected with epoch still owns /controller, and the znode names its broker, and watches
+// it. Somebody who writes another id there deposes the controller.
+func (c *Client) OwnsController(ctx context.Context, brokerID int32, epoch ControllerEpoch) (bool, error) {
+	data, st, err := c.GetW(ctx, PathController)
 	if errors.Is(err, ErrNoNode) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	return st.EphemeralOwner == epoch.Session, nil
+	id, err := DecodeController(data)
+	return err == nil && id == brokerID && st.EphemeralOwner == epoch.Session, nil
 }
 
 // ResignController removes /controller if the session that was elected with epoch still owns it.

@@ -269,8 +269,15 @@ func TestElectionCountsTheEpochAndFencesTheFormerController(t *testing.T) {
 	if err := c.ResignController(ctx, again); err != nil {
 		t.Error(err)
 	}
-	if ok, err := other.OwnsController(ctx, second); !ok || err != nil {
+	if ok, err := other.OwnsController(ctx, 2, second); !ok || err != nil {
 		t.Errorf("%v %v", ok, err)
+	}
+	// An operator deposes the controller by writing another id.
+	if _, err := c.Set(ctx, PathController, EncodeController(99, time.Unix(0, 0)), AnyVersion); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := other.OwnsController(ctx, 2, second); ok || err != nil {
+		t.Errorf("deposed: %v %v", ok, err)
 	}
 }
 
