@@ -68,6 +68,7 @@ func TestRepeatedDecisionsAreOneLine(t *testing.T) {
 			State: State{Leader: self, LeaderEpoch: 3, ISR: []int32{self}, Replicas: []int32{self}}})
 	}
 	for range 2 {
+		hook.Reset()
 		if err := m.BecomeLeaderOrFollower(req); err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,9 @@ const maxStateLines = 1000
 
 // logRoles says what a request of the controller's made of this broker.
 func (m *Manager) logRoles(req *LeaderAndIsr, leaders, followers []*Partition, took time.Duration) {
+	if len(leaders)+len(followers) == 0 {
+		return
+	}
 	log := logging.Named(m.opt.Log, StateChangeLogger)
 	level := logrus.InfoLevel
 	if len(leaders)+len(followers) > maxStateLines {
