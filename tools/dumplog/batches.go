@@ -15,6 +15,9 @@ import (
 // minEntry is the size that the smallest record of the oldest format claims.
 const minEntry = 14
 
+// magicAt is where every format has its number.
+const magicAt = record.LogOverhead + 4
+
 // scanner walks the batches of a log file, or of a part of it, as Kafka's FileLogInputStream does: it ends where a whole batch no
 // longer fits.
 type scanner struct {
@@ -66,13 +69,41 @@ func (s *scanner) next() (bool, error) {
 	if err := s.read(s.bytes, s.pos); err != nil {
 		return false, err
 	}
-	var err error
-	if s.head, err = record.ParseHeader(s.bytes); err != nil {
-		return false, fmt.Errorf("batch at position %d of %s: %w", s.pos, s.name, err)
+	if err := s.parse(); err != nil {
+		return false, err
 	}
 	s.at = s.pos
 	s.pos += int64(total)
 	return true, nil
+}
+
+// parse reads the header. Like Kafka it takes a magic that nobody knows yet for 2, and reads a whole header of a batch that claims to be
+// smaller: what stands in a damaged file is to be seen.
+func (s *scanner) parse() error {
+	b, magic := s.bytes, int8(s.bytes[magicAt])
+	if magic < 0 {
+		// A record of the oldest format as far as its offset goes.
+		s.head = record.Header{BaseOffset: int64(binary.BigEndian.Uint64(b)), Length: int32(len(b) - record.LogOverhead), Magic: magic}
+		return nil
+	}
+	if magic > 2 {
+		b[magicAt] = 2 // no checksum covers it
+	}
+	if magic >= 2 && len(b) < record.HeaderSize {
+		var head [record.HeaderSize]byte
+		if err := s.read(head[:], s.pos); err != nil {
+			return err
+		}
+		head[magicAt] = 2
+		binary.BigEndian.PutUint32(head[8:], uint32(max(len(b), record.HeaderSize)-record.LogOverhead))
+		b = head[:]
+	}
+	var err error
+	if s.head, err = record.ParseHeader(b); err != nil {
+		return fmt.Errorf("batch at position %d of %s: %w", s.pos, s.name, err)
+	}
+	s.head.Magic = magic
+	return nil
 }
 
 func (s *scanner) read(b []byte, at int64) error {

@@ -14,7 +14,12 @@ import (
 // decoder appends a record's key and value.
 type decoder func(b []byte, r *record.Record) ([]byte, error)
 
-type fieldDecoder func(dst, b []byte) []byte
+// fieldDecoder appends a key or a value. Kafka's numbers are what the first bytes say, whatever follows.
+type fieldDecoder func(dst, b []byte) ([]byte, error)
+
+func underflow(b []byte, want int) error {
+	return &kclient.APIError{Class: "java.nio.BufferUnderflowException", Message: strconv.Itoa(len(b)) + " bytes are fewer than the " + strconv.Itoa(want) + " of a number"}
+}
 
 func (d *dumper) chooseDecoder(o *cli.Options) error {
 	switch {
@@ -34,13 +39,20 @@ func (d *dumper) chooseDecoder(o *cli.Options) error {
 		return err
 	}
 	d.decode = func(b []byte, r *record.Record) ([]byte, error) {
+		// Both are decoded before either is printed.
+		out := b
+		var err error
 		if r.Key != nil {
-			b = key(append(b, " key: "...), r.Key)
+			if out, err = key(append(out, " key: "...), r.Key); err != nil {
+				return out[:len(b)], err
+			}
 		}
 		if r.Value != nil {
-			b = value(append(b, " payload: "...), r.Value)
+			if out, err = value(append(out, " payload: "...), r.Value); err != nil {
+				return out[:len(b)], err
+			}
 		}
-		return b, nil
+		return out, nil
 	}
 	return nil
 }
@@ -48,23 +60,23 @@ func (d *dumper) chooseDecoder(o *cli.Options) error {
 func newFieldDecoder(class string) (fieldDecoder, error) {
 	switch class {
 	case stringDecoder:
-		return javatext.Append, nil
+		return func(dst, b []byte) ([]byte, error) { return javatext.Append(dst, b), nil }, nil
 	case "kafka.serializer.DefaultDecoder":
 		// Java prints the array's name; the bytes are what anyone who asks for them means.
-		return func(dst, b []byte) []byte { return append(dst, b...) }, nil
+		return func(dst, b []byte) ([]byte, error) { return append(dst, b...), nil }, nil
 	case "kafka.serializer.LongDecoder":
-		return func(dst, b []byte) []byte {
-			if len(b) != 8 {
-				return append(dst, "Size of data received by LongDeserializer is not 8"...)
+		return func(dst, b []byte) ([]byte, error) {
+			if len(b) < 8 {
+				return dst, underflow(b, 8)
 			}
-			return strconv.AppendInt(dst, int64(binary.BigEndian.Uint64(b)), 10)
+			return strconv.AppendInt(dst, int64(binary.BigEndian.Uint64(b)), 10), nil
 		}, nil
 	case "kafka.serializer.IntegerDecoder":
-		return func(dst, b []byte) []byte {
-			if len(b) != 4 {
-				return append(dst, "Size of data received by IntegerDeserializer is not 4"...)
+		return func(dst, b []byte) ([]byte, error) {
+			if len(b) < 4 {
+				return dst, underflow(b, 4)
 			}
-			return strconv.AppendInt(dst, int64(int32(binary.BigEndian.Uint32(b))), 10)
+			return strconv.AppendInt(dst, int64(int32(binary.BigEndian.Uint32(b))), 10), nil
 		}, nil
 	}
 	return nil, &kclient.APIError{Class: "java.lang.ClassNotFoundException", Message: class}

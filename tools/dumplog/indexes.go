@@ -2,7 +2,9 @@ package dumplog
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"sort"
 
 	"gregor/tools/internal/kclient"
@@ -94,6 +96,10 @@ func (d *dumper) entries(name string, size int) (*entries, error) {
 		return nil, err
 	}
 	b, err := d.readAll(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Kafka makes an empty file first, and leaves it there.
+		return nil, kclient.IllegalArgument("Invalid max index size: -1: there is no " + name)
+	}
 	return &entries{base: base, size: size, b: b}, err
 }
 
@@ -125,9 +131,11 @@ func (d *dumper) offsetIndex(name string) error {
 		if offset == idx.base && i > 0 {
 			break // the zeros that a crash left
 		}
-		if pos > size {
-			return &kclient.APIError{Class: "java.lang.IllegalArgumentException", Message: fmt.Sprintf(
-				"Slice from position %d exceeds end position of FileRecords(size=%d, file=%s, start=0, end=%d)", pos, size, logName, int64(1<<31-1))}
+		if err := inside(pos, size, logName); err != nil {
+			return err
+		}
+		if d.maxSize < 0 {
+			return kclient.IllegalArgument(fmt.Sprintf("Invalid size: %d in read from %s", d.maxSize, logName))
 		}
 		s.pos, s.end = pos, min(size, pos+d.maxSize)
 		ok, err := s.next()
@@ -147,6 +155,18 @@ func (d *dumper) offsetIndex(name string) error {
 	}
 	if bad.pairs != nil {
 		d.mismatches = append(d.mismatches, bad)
+	}
+	return nil
+}
+
+// inside refuses a position that an index has and the log does not.
+func inside(pos, size int64, logName string) error {
+	switch {
+	case pos < 0:
+		return kclient.IllegalArgument(fmt.Sprintf("Invalid position: %d in read from %s", pos, logName))
+	case pos > size:
+		return kclient.IllegalArgument(fmt.Sprintf("Slice from position %d exceeds end position of FileRecords(size=%d, file=%s, start=0, end=%d)",
+			pos, size, logName, int64(1<<31-1)))
 	}
 	return nil
 }
@@ -194,6 +214,9 @@ func (d *dumper) timeIndex(name string) error {
 			break // the zeros that a crash left
 		}
 		s.pos = offsets.lookup(offset)
+		if err := inside(s.pos, size, logName); err != nil {
+			return err
+		}
 		if err := d.checkTime(s, found, ts, offset, previous); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gregor/tools/internal/kclient"
 	"gregor/wire/compress"
 	"gregor/wire/record"
 )
@@ -37,7 +38,9 @@ func (d *dumper) log(name string) error {
 		if !ok {
 			break
 		}
-		d.batch(s)
+		if err := d.batch(s); err != nil {
+			return err
+		}
 		if !d.deep {
 			continue
 		}
@@ -61,7 +64,7 @@ func timestampType(h *record.Header) string {
 	return h.TimestampType().String()
 }
 
-func (d *dumper) batch(s *scanner) {
+func (d *dumper) batch(s *scanner) error {
 	h := &s.head
 	b := d.line[:0]
 	if h.Magic >= 2 {
@@ -78,6 +81,10 @@ func (d *dumper) batch(s *scanner) {
 	} else {
 		b = add(b, "offset: ", h.LastOffset())
 	}
+	if err := readable(h); err != nil {
+		d.out.Write(b) //nolint:errcheck // kept by the writer
+		return err
+	}
 	b = add(b, " position: ", s.at)
 	b = append(append(b, ' '), timestampType(h)...)
 	b = add(b, ": ", h.MaxTimestamp)
@@ -87,6 +94,18 @@ func (d *dumper) batch(s *scanner) {
 	b = add(b, " crc: ", int64(h.CRC))
 	b = strconv.AppendBool(append(b, " isvalid: "...), s.valid())
 	d.put(b)
+	return nil
+}
+
+// readable refuses what Kafka's classes have no name for: it stops in the middle of the line.
+func readable(h *record.Header) error {
+	if h.Magic < 0 {
+		return kclient.IllegalArgument(fmt.Sprintf("Invalid magic byte %d", h.Magic))
+	}
+	if c := h.Codec(); c > compress.Zstd {
+		return kclient.IllegalArgument(fmt.Sprintf("Unknown compression type id: %d", c))
+	}
+	return nil
 }
 
 func add(b []byte, label string, n int64) []byte {
@@ -135,6 +154,7 @@ func (d *dumper) records(s *scanner, it *record.Iter, last *int64, gaps *finding
 			b, err = d.decode(b, r)
 		}
 		if err != nil {
+			d.out.Write(b) //nolint:errcheck // kept by the writer
 			return err
 		}
 		d.put(b)

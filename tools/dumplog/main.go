@@ -2,8 +2,10 @@ package dumplog
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"math"
@@ -12,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gregor/internal/jvm"
 	"gregor/internal/vfs"
 	"gregor/storage/producerstate"
 	"gregor/storage/txnindex"
@@ -59,8 +62,9 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		o.Has("value-decoder-class") || o.Has("key-decoder-class")
 	d.deep = d.print || o.Has("deep-iteration")
 	err = d.chooseDecoder(o)
-	for arg := range strings.SplitSeq(strings.TrimRight(o.String("files"), ","), ",") {
-		if err != nil {
+	list := strings.TrimRight(o.String("files"), ",")
+	for arg := range strings.SplitSeq(list, ",") {
+		if err != nil || list == "" && o.String("files") != "" { // a lone comma names nothing
 			break
 		}
 		err = d.file(arg)
@@ -172,7 +176,7 @@ func (d *dumper) snapshot(name string) error {
 		d.out.Flush() //nolint:errcheck // looked at in the end
 		var corrupt *producerstate.CorruptSnapshotError
 		if errors.As(err, &corrupt) {
-			fmt.Fprintln(d.stderr, "Snapshot is corrupt: "+corrupt.Reason)
+			fmt.Fprintln(d.stderr, snapshotProblem(b, corrupt.Reason))
 			return nil
 		}
 		return err
@@ -193,6 +197,55 @@ func (d *dumper) snapshot(name string) error {
 	}
 	return nil
 }
+
+// snapshotProblem says in Kafka's words why a snapshot was refused.
+func snapshotProblem(b []byte, reason string) string {
+	const underflow = "java.nio.BufferUnderflowException"
+	schema := func(what string) string { return "Snapshot failed schema validation: " + what }
+	at := 0
+	missing := func(size int) bool {
+		at += size
+		return at > len(b)
+	}
+	for _, f := range []snapshotField{{"version", 2}, {"crc", 4}} {
+		if missing(f.size) {
+			return schema("Error reading field '" + f.name + "': " + underflow)
+		}
+	}
+	if missing(4) {
+		return schema("Error reading field 'producer_entries': " + underflow)
+	}
+	n := int32(binary.BigEndian.Uint32(b[6:]))
+	switch left := len(b) - at; {
+	case n < 0:
+		return schema(fmt.Sprintf("Error reading field 'producer_entries': Array size %d cannot be negative", n))
+	case int(n) > left:
+		return schema(fmt.Sprintf("Error reading field 'producer_entries': Error reading array of size %d, only %d bytes available", n, left))
+	}
+	for range n {
+		for _, f := range snapshotEntry {
+			if missing(f.size) {
+				return schema("Error reading field 'producer_entries': Error reading field '" + f.name + "': " + underflow)
+			}
+		}
+	}
+	if v := int16(binary.BigEndian.Uint16(b)); v != 1 {
+		return fmt.Sprintf("Snapshot contained an unknown file version %d", v)
+	}
+	stored, computed := binary.BigEndian.Uint32(b[2:]), crc32.Checksum(b[6:], crc32.MakeTable(crc32.Castagnoli))
+	if stored != computed {
+		return fmt.Sprintf("Snapshot is corrupt (CRC is no longer valid). Stored crc: %d. Computed crc: %d", stored, computed)
+	}
+	return "Snapshot is corrupt: " + reason
+}
+
+type snapshotField struct {
+	name string
+	size int
+}
+
+var snapshotEntry = []snapshotField{{"producer_id", 8}, {"epoch", 2}, {"last_sequence", 4}, {"last_offset", 8}, {"offset_delta", 4}, {"timestamp", 8},
+	{"coordinator_epoch", 4}, {"current_txn_first_offset", 8}}
 
 // firstSequence counts back from the last one; sequences wrap after the largest int32.
 func firstSequence(last, delta int32) int32 {
@@ -233,8 +286,11 @@ func (d *dumper) readAll(name string) ([]byte, error) {
 	return b, nil
 }
 
-// findings tells what did not fit together.
+// findings tells what did not fit together, of offset indexes and logs in the order of Kafka's tables.
 func (d *dumper) findings() {
+	byFile := func(f finding) int32 { return jvm.StringHash(f.file) }
+	jvm.ScalaOrder(d.mismatches, byFile)
+	jvm.ScalaOrder(d.gaps, byFile)
 	for _, m := range d.mismatches {
 		fmt.Fprintf(d.stderr, "Mismatches in :%s\n", m.file)
 		for i := len(m.pairs) - 1; i >= 0; i-- {
@@ -259,5 +315,5 @@ func trace(err error) string {
 	case errors.Is(err, fs.ErrNotExist) && errors.As(err, &path):
 		return "java.nio.file.NoSuchFileException: " + path.Path
 	}
-	return err.Error()
+	return "org.apache.kafka.common.KafkaException: " + err.Error()
 }
