@@ -30,9 +30,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 	err := g.Wait()
 	for _, d := range m.dirs {
-		if d.lock != nil {
-			d.lock.Close()
-		}
+		d.unlock()
 	}
 	return err
 }
@@ -59,8 +57,8 @@ func (m *Manager) closeDir(ctx context.Context, d *logDir) error {
 			busy = append(busy, l)
 		}
 	}
-	if s, ok := m.fs.(vfs.Syncer); ok && len(busy) >= closeTogetherFrom {
-		err = m.closeTogether(ctx, d, s, busy)
+	if d.sync != nil && len(busy) >= closeTogetherFrom {
+		err = m.closeTogether(ctx, d, busy)
 	} else {
 		err = m.eachOf(ctx, busy, (*Log).close)
 	}
@@ -154,7 +152,7 @@ const closeTogetherFrom = 32
 
 // closeTogether closes many logs with two syncs of the file system: one for what the logs hold, after which files may be replaced by
 // their successors, and one for the replacing.
-func (m *Manager) closeTogether(ctx context.Context, d *logDir, s vfs.Syncer, logs []*Log) error {
+func (m *Manager) closeTogether(ctx context.Context, d *logDir, logs []*Log) error {
 	late := &lateRenames{FS: m.fs}
 	err := m.eachOf(ctx, logs, func(l *Log) error {
 		done, err := l.finish()
@@ -171,13 +169,13 @@ func (m *Manager) closeTogether(ctx context.Context, d *logDir, s vfs.Syncer, lo
 	if err != nil {
 		return err
 	}
-	if err := s.SyncAll(d.path); err != nil {
+	if err := d.sync.SyncAll(); err != nil {
 		return d.fail("syncing it", err)
 	}
 	if err := late.carryOut(); err != nil {
 		return d.fail("replacing a file", err)
 	}
-	if err := s.SyncAll(d.path); err != nil {
+	if err := d.sync.SyncAll(); err != nil {
 		return d.fail("syncing it", err)
 	}
 	for _, l := range logs {

@@ -22,6 +22,7 @@ type logDir struct {
 
 	offline     atomic.Pointer[DirOfflineError] // nil while online
 	lock        io.Closer
+	sync        vfs.AllSync  // nil where there is none
 	opened      fs.FileInfo  // the directory itself, as it was when it was locked
 	logs        atomic.Int32 // current and future logs in it
 	startsDirty atomic.Bool  // a log start offset moved since the checkpoint
@@ -35,6 +36,16 @@ type logDir struct {
 	spaceMu  sync.Mutex
 	full     atomic.Bool  // less than the floor is free
 	headroom atomic.Int64 // bytes that may be appended before the free space is asked for again
+}
+
+// unlock closes what is open of the directory itself.
+func (d *logDir) unlock() {
+	if d.lock != nil {
+		d.lock.Close()
+	}
+	if d.sync != nil {
+		d.sync.Close()
+	}
 }
 
 func (d *logDir) file(name string) string { return d.path + "/" + name }
@@ -105,9 +116,7 @@ func (m *Manager) handleFailures() {
 			}
 		}
 		d.logs.Store(0)
-		if d.lock != nil {
-			d.lock.Close()
-		}
+		d.unlock()
 		if m.opt.OnDirFailure != nil {
 			m.opt.OnDirFailure(d.path, e)
 		}
@@ -144,6 +153,11 @@ func (m *Manager) openDir(d *logDir) (meta checkpoint.Meta, found bool, err erro
 	}
 	if d.lock, err = fs.Lock(d.file(lockFile)); err != nil {
 		return meta, false, err
+	}
+	if s, ok := fs.(vfs.Syncer); ok {
+		if d.sync, err = s.OpenSync(d.path); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return meta, false, err
+		}
 	}
 	if d.opened, err = fs.Stat(d.path); err != nil {
 		return meta, false, err

@@ -42,9 +42,7 @@ func kill(m *Manager) {
 	close(m.stop)
 	m.running.Wait()
 	for _, d := range m.dirs {
-		if d.lock != nil {
-			d.lock.Close()
-		}
+		d.unlock()
 	}
 }
 

@@ -99,9 +99,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	m.failures.wake = make(chan struct{}, 1)
 	if err := m.open(ctx); err != nil {
 		for _, d := range m.dirs {
-			if d.lock != nil {
-				d.lock.Close()
-			}
+			d.unlock()
 		}
 		return nil, err
 	}

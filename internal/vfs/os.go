@@ -2,9 +2,11 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,18 +71,41 @@ func (osFS) SyncDir(name string) error {
 	return d.Sync()
 }
 
-// SyncAll syncs the whole file system that holds dir.
-func (osFS) SyncAll(dir string) error {
+// OpenSync is for syncfs(2), which syncs the whole file system that holds dir. Since Linux 5.8 it reports each failed write-back of the
+// file system once per descriptor, counted from the descriptor's opening; before, it reported none.
+func (osFS) OpenSync(dir string) (AllSync, error) {
+	if !syncfsReports() {
+		return nil, &fs.PathError{Op: "syncfs", Path: dir, Err: errors.ErrUnsupported}
+	}
 	d, err := os.Open(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer d.Close()
-	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		return &fs.PathError{Op: "syncfs", Path: dir, Err: err}
+	return allSync{d}, nil
+}
+
+var syncfsReports = sync.OnceValue(func() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var major, minor int
+	if n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); n < 2 {
+		return false
+	}
+	return major > 5 || major == 5 && minor >= 8
+})
+
+type allSync struct{ dir *os.File }
+
+func (s allSync) SyncAll() error {
+	if err := unix.Syncfs(int(s.dir.Fd())); err != nil {
+		return &fs.PathError{Op: "syncfs", Path: s.dir.Name(), Err: err}
 	}
 	return nil
 }
+
+func (s allSync) Close() error { return s.dir.Close() }
 
 func (osFS) Free(name string) (free, total int64, err error) {
 	var st unix.Statfs_t

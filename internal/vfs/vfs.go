@@ -54,7 +54,15 @@ type FS interface {
 // Syncer is what an FS may also be: it makes everything below a directory durable in one go, and perhaps more. For thousands of files
 // that is much faster than a Sync of each.
 type Syncer interface {
-	SyncAll(dir string) error
+	// OpenSync returns errors.ErrUnsupported where writes that fail afterwards would go unnoticed.
+	OpenSync(dir string) (AllSync, error)
+}
+
+// AllSync syncs a directory; keep it open from before the first write that it is to answer for.
+type AllSync interface {
+	// SyncAll fails if anything written since OpenSync did not reach the disk, even if the system gave up on it long ago.
+	SyncAll() error
+	Close() error
 }
 
 // MakeDirs makes a directory with its parents, durably, unless it is there.
