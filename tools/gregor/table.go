@@ -8,6 +8,7 @@ import (
 	"gregor/tools/configs"
 	"gregor/tools/consoleconsumer"
 	"gregor/tools/consoleproducer"
+	"gregor/tools/consumerperf"
 	"gregor/tools/deleterecords"
 	"gregor/tools/dumplog"
 	"gregor/tools/features"
@@ -16,6 +17,8 @@ import (
 	"gregor/tools/producerperf"
 	"gregor/tools/serverstop"
 	"gregor/tools/topics"
+	"gregor/tools/verifiableconsumer"
+	"gregor/tools/verifiableproducer"
 	"gregor/tools/zookeeperserver"
 	"gregor/tools/zookeepershell"
 )
@@ -45,6 +48,9 @@ func init() {
 		{"kafka-delete-records", "kafka.admin.DeleteRecordsCommand", "delete the records before given offsets", deleterecords.Main},
 		{"kafka-features", "kafka.admin.FeatureCommand", "print and change the finalized features of a cluster", features.Main},
 		{"kafka-producer-perf-test", "org.apache.kafka.tools.ProducerPerformance", "send many records and print how fast that was", producerperf.Main},
+		{"kafka-consumer-perf-test", "kafka.tools.ConsumerPerformance", "read many records and print how fast that was", consumerperf.Main},
+		{"kafka-verifiable-producer", "org.apache.kafka.tools.VerifiableProducer", "write numbers to a topic and print what became of each, as JSON", verifiableproducer.Main},
+		{"kafka-verifiable-consumer", "org.apache.kafka.tools.VerifiableConsumer", "read a topic and print what came, as JSON", verifiableconsumer.Main},
 		{"zookeeper-shell", "", "look at and change what ZooKeeper holds", zookeepershell.Main},
 		{"kafka-server-stop", "", "stop the brokers on this machine", serverstop.Kafka.Main},
 		{"zookeeper-server-stop", "", "stop the ZooKeeper servers of gregor on this machine", serverstop.ZooKeeper.Main},
@@ -78,6 +84,10 @@ func runClass(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprintln(stdout, "USAGE: kafka-run-class.sh [-daemon] [-name servicename] [-loggc] classname [opts]")
 		return 1
+	}
+	switch args[0] {
+	case "org.apache.zookeeper.ZooKeeperMain", "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka":
+		return zookeepershell.Class(args[1:], stdin, stdout, stderr) // its server stands behind -server
 	}
 	for i := range commands {
 		if c := &commands[i]; c.class == args[0] {

@@ -119,10 +119,13 @@ func (r *Reader) begin(t *kmsg.MetadataResponseTopic) {
 	r.Client.AddConsumePartitions(map[string]map[int32]kgo.Offset{r.Topic: at})
 }
 
+// pollRecords is Java's max.poll.records.
+const pollRecords = 500
+
 // Poll waits for records until ctx ends; then there are none, and no error.
 func (r *Reader) Poll(ctx context.Context) (kgo.Fetches, error) {
 	for {
-		fetches := r.Client.PollFetches(ctx)
+		fetches := r.Client.PollRecords(ctx, pollRecords)
 		for _, e := range fetches.Errors() {
 			var k *kerr.Error
 			switch {
