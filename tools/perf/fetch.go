@@ -53,7 +53,7 @@ func slice(ctx context.Context, d time.Duration, step func() error) error {
 
 // fetcher reads one partition by Fetch requests of version 11 without a session.
 type fetcher struct {
-	c   net.Conn
+	c   io.ReadWriteCloser
 	r   *bufio.Reader
 	req []byte
 	buf []byte
@@ -69,6 +69,10 @@ func dialFetcher(ctx context.Context, addr, topic string) (*fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newFetcher(c, topic), nil
+}
+
+func newFetcher(c io.ReadWriteCloser, topic string) *fetcher {
 	const marker = 0x0123456789abcdef
 	req := kmsg.NewPtrFetchRequest()
 	req.Version, req.ReplicaID, req.MinBytes, req.MaxBytes, req.SessionEpoch = 11, -1, 1, 50<<20, -1
@@ -88,7 +92,7 @@ func dialFetcher(ctx context.Context, addr, topic string) (*fetcher, error) {
 	}
 	// Header: size, key, version, correlation id, client id; then the replica id.
 	f.wait = 4 + 2 + 2 + 4 + 2 + len("perf") + 4
-	return f, nil
+	return f
 }
 
 // fetch returns the bytes of the answer and the offset behind its last whole batch.

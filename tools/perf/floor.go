@@ -9,13 +9,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
-
-	"gregor/integration/peer"
 )
 
 // produceFloor is the least that a broker can do with a Produce request of this program, for comparison: read it from a blocking
@@ -68,16 +66,22 @@ func produceFloor(dir string) error {
 		if err := w.append(batch); err != nil {
 			return err
 		}
-		resp := be.AppendUint32(make([]byte, 0, 128), uint32(4+4+len(name)+4+4+2+8+8+8+4+2+4))
-		resp = append(resp, body[4:8]...) // correlation id
-		resp = be.AppendUint32(resp, 1)
-		resp = append(resp, name...)
-		resp = be.AppendUint32(resp, 1)
-		resp = append(resp, make([]byte, 4+2+8+8+8+4+2+4)...)
+		resp := appendProduced(make([]byte, 0, 128), body[4:8], name)
 		if _, err := sock.Write(resp); err != nil {
 			return err
 		}
 	}
+}
+
+// appendProduced appends the answer, as version 8, to a Produce request for one partition of a topic; name has its length before it.
+func appendProduced(dst, correlation, name []byte) []byte {
+	be := binary.BigEndian
+	dst = be.AppendUint32(dst, uint32(4+4+len(name)+4+4+2+8+8+8+4+2+4))
+	dst = append(dst, correlation...)
+	dst = be.AppendUint32(dst, 1)
+	dst = append(dst, name...)
+	dst = be.AppendUint32(dst, 1)
+	return append(dst, make([]byte, 4+2+8+8+8+4+2+4)...)
 }
 
 type floorWriter struct {
@@ -104,42 +108,26 @@ func (w *floorWriter) append(b []byte) (err error) {
 
 // measureFloor puts the load of produce-1k on that least server, in a process of its own.
 func measureFloor(ctx context.Context, s *session) ([]figure, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp(filepath.Dir(s.broker.LogDir()), "floor")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.CommandContext(ctx, self, "produce-floor", dir)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
+	c, err := startChild(ctx, "produce-floor", dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	defer func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}()
-	var addr string
-	if _, err := fmt.Fscanln(out, &addr); err != nil {
-		return nil, err
-	}
-	var before, after peer.Usage
+	defer c.close()
+	var before, after time.Duration
 	l := produceLoad{topics: s.names(1), partitions: 1, valueSize: 1000, batchSize: 900_000, conns: 1, inFlight: 5}
-	r, err := l.run(ctx, addr, s.warm, s.seconds,
-		func() (err error) { before, err = peer.ReadUsage(cmd.Process.Pid); return err },
-		func() (err error) { after, err = peer.ReadUsage(cmd.Process.Pid); return err })
+	r, err := l.run(ctx, c.addr, s.warm, s.seconds,
+		func() (err error) { before, err = c.cpu(); return err },
+		func() (err error) { after, err = c.cpu(); return err })
 	if err != nil {
 		return nil, err
 	}
 	return []figure{
-		{"CPU a GB", (after.CPU - before.CPU).Seconds() / (float64(r.bytes) / 1e9), "s", 0, 0},
+		{"CPU a GB", (after - before).Seconds() / (float64(r.bytes) / 1e9), "s", 0, 0},
 		{"MB/s", r.mbPerSecond(), "MB", 0, 0},
 	}, nil
 }

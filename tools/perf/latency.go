@@ -36,21 +36,24 @@ func (l latencies) at(q float64) time.Duration {
 }
 
 func (l latencyLoad) run(ctx context.Context, addr string, warm, d time.Duration, begin, end func() error) (latencies, error) {
-	// The client's own collector would be measured too: it stays off for the minute that this takes, within a bound.
+	// The client's own collector and scheduler would be measured too: the one stays off for the minute that this takes, within a bound;
+	// each of the three goroutines below has a thread, which blocks in the system, and a processor to itself.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(3 << 30))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	p, err := dialPipe(ctx, addr, 5)
+	pc, err := dialBlocking(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	defer p.c.Close()
-	f, err := dialFetcher(ctx, addr, l.topic)
+	defer pc.Close()
+	fc, err := dialBlocking(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	defer f.c.Close()
+	defer fc.Close()
+	p, f := newPipe(pc, 5), newFetcher(fc, l.topic)
 
 	gap := time.Second / time.Duration(l.perSecond)
 	count := int((warm + d) / gap)
@@ -99,8 +102,8 @@ func (l latencyLoad) run(ctx context.Context, addr string, warm, d time.Duration
 		late.Stop()
 	}
 	cancel(nil)
-	p.c.Close()
-	f.c.Close()
+	pc.stop()
+	fc.stop()
 	all.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return nil, cause
@@ -114,6 +117,8 @@ func (l latencyLoad) run(ctx context.Context, addr string, warm, d time.Duration
 }
 
 func (l latencyLoad) consume(ctx context.Context, f *fetcher, s *pacedSender, count int, got *latencies) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	it := record.NewIter(nil, 1<<20)
 	defer it.Close()
 	offset := int64(0)
@@ -202,6 +207,8 @@ func (s *pacedSender) sendLocked(ctx context.Context) error {
 }
 
 func (s *pacedSender) answers() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	for {
 		if err := s.pipe.receive(); err != nil {
 			return err

@@ -35,6 +35,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return sendfileServer(args[1])
 	case "produce-floor":
 		return produceFloor(args[1])
+	case "latency-floor":
+		return latencyFloor(args[1])
 	}
 	return fmt.Errorf("no such command: %s", args[0])
 }

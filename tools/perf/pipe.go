@@ -18,7 +18,7 @@ import (
 
 // pipe is one connection with a bounded number of Produce requests in flight. One goroutine sends, another calls receive.
 type pipe struct {
-	c     net.Conn
+	c     io.ReadWriteCloser
 	r     *bufio.Reader
 	slots chan struct{}
 	corr  int32
@@ -30,8 +30,15 @@ func dialPipe(ctx context.Context, addr string, inFlight int) (*pipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pipe{c: c, r: bufio.NewReaderSize(c, 16<<10), slots: make(chan struct{}, inFlight)}, nil
+	return newPipe(c, inFlight), nil
 }
+
+func newPipe(c io.ReadWriteCloser, inFlight int) *pipe {
+	return &pipe{c: c, r: bufio.NewReaderSize(c, 16<<10), slots: make(chan struct{}, inFlight)}
+}
+
+// smallBatch is copied behind its header rather than gathered.
+const smallBatch = 4 << 10
 
 // produceHeader is a Produce request of version 8 with one batch, up to the batch itself.
 func produceHeader(dst []byte, corr int32, topic string, partition int32, batchLen int) []byte {
@@ -64,6 +71,11 @@ func (p *pipe) send(ctx context.Context, head []byte, topic string, partition in
 	}
 	p.corr++
 	head = produceHeader(head[:0], p.corr, topic, partition, len(batch))
+	if len(batch) <= smallBatch {
+		head = append(head, batch...)
+		_, err := p.c.Write(head)
+		return head, err
+	}
 	bufs := net.Buffers{head, batch}
 	_, err := bufs.WriteTo(p.c)
 	return head, err

@@ -21,6 +21,7 @@ func rows() []row {
 		{name: "produce-16k", measure: produceRow(produceLoad{partitions: 16, valueSize: 100, batchSize: 16_384, conns: 1, inFlight: 5}, perRecord)},
 		{name: "fetch", measure: measureFetch},
 		{name: "latency", measure: measureLatency},
+		{name: "latency-floor", measure: measureLatencyFloor},
 		{name: "topics", measure: measureTopics},
 		{name: "after-load", measure: measureAfterLoad, once: true},
 	}
@@ -172,26 +173,32 @@ func measureFetch(ctx context.Context, s *session) ([]figure, error) {
 	}, deleteTopics(ctx, s.broker.Addr, l.topics)
 }
 
+// latencyRate is the records a second of the latency rows.
+const latencyRate = 5000
+
 func measureLatency(ctx context.Context, s *session) ([]figure, error) {
-	const perSecond = 5000
 	names := s.names(1)
 	if err := createTopics(ctx, s.broker.Addr, names, 1); err != nil {
 		return nil, err
 	}
-	l := latencyLoad{topic: names[0], perSecond: perSecond, valueSize: 100}
 	d := 3 * s.seconds
-	got, err := l.run(ctx, s.broker.Addr, max(5*time.Second, s.warm), d, s.begin, s.end)
+	got, err := latencyLoad{names[0], latencyRate, 100}.run(ctx, s.broker.Addr, max(5*time.Second, s.warm), d, s.begin, s.end)
 	if err != nil {
 		return nil, err
 	}
+	return latencyFigures(got, s.cpu, d, third, 0.2, third), nil
+}
+
+// latencyFigures takes the goals for p99, p99.9 and CPU.
+func latencyFigures(got latencies, cpu, d time.Duration, p99, p999, cpuGoal float64) []figure {
 	ms := func(q float64) float64 { return float64(got.at(q).Microseconds()) / 1000 }
 	return []figure{
 		{"p50", ms(0.5), "ms", 0, 0},
-		{"p99", ms(0.99), "ms", third, 0},
-		{"p99.9", ms(0.999), "ms", 0.2, 0},
+		{"p99", ms(0.99), "ms", p99, 0},
+		{"p99.9", ms(0.999), "ms", p999, 0},
 		{"worst", ms(1), "ms", 0, 0},
-		{"CPU a record", float64(s.cpu.Microseconds()) / (perSecond * d.Seconds()), "us", third, 0},
-	}, nil
+		{"CPU a record", float64(cpu.Microseconds()) / (latencyRate * d.Seconds()), "us", cpuGoal, 0},
+	}
 }
 
 // measureTopics writes 16 KB batches to 64 topics, then to 2,048, with the same number of requests in flight.

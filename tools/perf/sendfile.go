@@ -7,15 +7,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"gregor/integration/peer"
 )
 
 // sendfileServer is the bare loop that fetch is compared with: for each request of sendfileRequest bytes, fetchMax bytes of the file,
@@ -77,7 +74,7 @@ const sendfileRequest = 90
 
 // bareSendfile is a process that serves the largest segment of a log directory, and its client.
 type bareSendfile struct {
-	cmd   *exec.Cmd
+	*child
 	c     net.Conn
 	req   []byte
 	buf   []byte
@@ -89,37 +86,21 @@ func startBareSendfile(ctx context.Context, partitionDir string) (*bareSendfile,
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
+	server, err := startChild(ctx, "sendfile-server", file)
 	if err != nil {
 		return nil, err
 	}
-	b := &bareSendfile{cmd: exec.CommandContext(ctx, self, "sendfile-server", file), req: make([]byte, sendfileRequest), buf: make([]byte, fetchMax)}
-	b.cmd.Stderr = os.Stderr
-	out, err := b.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := b.cmd.Start(); err != nil {
-		return nil, err
-	}
-	var addr string
-	if _, err = fmt.Fscanln(out, &addr); err == nil {
-		b.c, err = net.Dial("tcp", addr)
-	}
-	if err != nil {
-		b.close()
+	b := &bareSendfile{child: server, req: make([]byte, sendfileRequest), buf: make([]byte, fetchMax)}
+	if b.c, err = net.Dial("tcp", server.addr); err != nil {
+		server.close()
 		return nil, err
 	}
 	return b, nil
 }
 
 func (b *bareSendfile) close() {
-	if b.c != nil {
-		b.c.Close()
-	}
-	// It may have ended already.
-	_ = b.cmd.Process.Kill()
-	_ = b.cmd.Wait()
+	b.c.Close()
+	b.child.close()
 }
 
 func (b *bareSendfile) step() error {
@@ -133,15 +114,15 @@ func (b *bareSendfile) step() error {
 
 // measure has it serve for about d and returns the CPU time of that.
 func (b *bareSendfile) measure(ctx context.Context, d time.Duration) (time.Duration, error) {
-	before, err := peer.ReadUsage(b.cmd.Process.Pid)
+	before, err := b.cpu()
 	if err != nil {
 		return 0, err
 	}
 	if err := slice(ctx, d, b.step); err != nil {
 		return 0, err
 	}
-	after, err := peer.ReadUsage(b.cmd.Process.Pid)
-	return after.CPU - before.CPU, err
+	after, err := b.cpu()
+	return after - before, err
 }
 
 func largestLog(dir string) (string, error) {
