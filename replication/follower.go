@@ -57,7 +57,7 @@ func (p *Partition) replicate(epoch int32, in *fromLeader) (position, error) {
 	pos, moved, err := p.replicateLocked(epoch, in)
 	p.mu.RUnlock()
 	if moved {
-		p.notify()
+		p.notify(nil)
 	}
 	return pos, err
 }

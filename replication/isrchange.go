@@ -156,6 +156,6 @@ func (p *Partition) isrAnswered(c ISRChange, a ISRAnswer) {
 	}
 	p.mu.Unlock()
 	if moved {
-		p.notify()
+		p.notify(nil)
 	}
 }

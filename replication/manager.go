@@ -218,7 +218,7 @@ func (m *Manager) DirFailed(dir string) {
 		p.mu.Unlock()
 		if hit {
 			p.failWaiters(ErrOffline)
-			p.notify()
+			p.notify(nil)
 		}
 		return true
 	})

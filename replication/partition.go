@@ -123,8 +123,9 @@ func (p *Partition) usable(epoch int32, leaderOnly bool) (*storage.Log, error) {
 }
 
 // Append adds records to the log of the partition this broker leads. acks is the producer's: -1 demands min.insync.replicas.
-// Records may be changed in place.
-func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, now time.Time) (storage.AppendInfo, error) {
+// Records may be changed in place. The caller resumes those who waited for the records and are collected in woken; if it is nil they
+// resume in goroutines of their own.
+func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, now time.Time, woken *Woken) (storage.AppendInfo, error) {
 	p.mu.RLock()
 	log, err := p.usable(NoEpoch, true)
 	if err != nil {
@@ -149,7 +150,7 @@ func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, no
 		p.advance(now)
 	}
 	p.mu.RUnlock()
-	p.notify()
+	p.notify(woken)
 	return info, nil
 }
 
@@ -202,7 +203,7 @@ func (p *Partition) FollowerFetched(replica int32, offset, logStart, leaderEnd i
 		p.expand(replica)
 	}
 	if moved {
-		p.notify()
+		p.notify(nil)
 	}
 }
 

@@ -248,7 +248,7 @@ func (p *Partition) DeleteRecords(upTo int64) (low, target int64, err error) {
 	if err != nil {
 		return -1, -1, p.m.readFailed(p, err)
 	}
-	p.notify()
+	p.notify(nil)
 	return low, upTo, nil
 }
 

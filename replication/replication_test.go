@@ -108,7 +108,7 @@ func TestHighWatermarkNeverFalls(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 200 {
-				info, err := p.Append(one(t), -1, storage.FromClient, time.Now())
+				info, err := p.Append(one(t), -1, storage.FromClient, time.Now(), nil)
 				if err != nil {
 					t.Error(err)
 				} else if hw := p.Log().HighWatermark(); hw <= info.LastOffset {
@@ -145,7 +145,7 @@ func TestHighWatermarkNeverFalls(t *testing.T) {
 func TestHighWatermarkFollowsTheSlowestInSync(t *testing.T) {
 	p := newManager(t).decide(t, State{Leader: self, ISR: []int32{self, 2, 3}, Replicas: []int32{self, 2, 3}})
 	for range 5 {
-		if _, err := p.Append(one(t), -1, storage.FromClient, time.Now()); err != nil {
+		if _, err := p.Append(one(t), -1, storage.FromClient, time.Now(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -178,7 +178,7 @@ func TestEpochsAreFenced(t *testing.T) {
 		t.Error(err)
 	}
 	m.decide(t, State{ControllerEpoch: 3, Leader: 2, LeaderEpoch: 6, ISR: []int32{2}, Replicas: []int32{self, 2}})
-	if _, err := p.Append(one(t), 1, storage.FromClient, time.Now()); !errors.Is(err, ErrNotLeader) {
+	if _, err := p.Append(one(t), 1, storage.FromClient, time.Now(), nil); !errors.Is(err, ErrNotLeader) {
 		t.Error("a follower appends:", err)
 	}
 }
@@ -188,8 +188,8 @@ func TestEndOffsetForEpoch(t *testing.T) {
 	m := newManager(t)
 	st := State{Leader: self, LeaderEpoch: 1, ISR: []int32{self}, Replicas: []int32{self}}
 	p := m.decide(t, st)
-	p.Append(one(t), 1, storage.FromClient, time.Now())
-	p.Append(one(t), 1, storage.FromClient, time.Now())
+	p.Append(one(t), 1, storage.FromClient, time.Now(), nil)
+	p.Append(one(t), 1, storage.FromClient, time.Now(), nil)
 	st.LeaderEpoch = 5
 	m.decide(t, st)
 	for _, q := range []struct {
@@ -209,19 +209,19 @@ func TestWatches(t *testing.T) {
 	a.Attach(p)
 	b.Attach(p)
 	woken := make(chan struct{})
-	if !set.Park(func() { close(woken) }) {
+	if !set.Park(resume(func() { close(woken) })) {
 		t.Fatal("nothing has moved yet")
 	}
-	p.Append(one(t), 1, storage.FromClient, time.Now())
+	p.Append(one(t), 1, storage.FromClient, time.Now(), nil)
 	<-woken
-	p.Append(one(t), 1, storage.FromClient, time.Now()) // both are marked already
+	p.Append(one(t), 1, storage.FromClient, time.Now(), nil) // both are marked already
 	if got := set.Take(nil); len(got) != 2 {
 		t.Errorf("%d watches fired", len(got))
 	}
 	a.Detach()
 	a.Detach()
-	p.Append(one(t), 1, storage.FromClient, time.Now())
-	if set.Park(func() {}) {
+	p.Append(one(t), 1, storage.FromClient, time.Now(), nil)
+	if set.Park(resume(func() {})) {
 		t.Error("parked although a watch had fired")
 	}
 	if got := set.Take(nil); len(got) != 1 || got[0] != b {
@@ -232,3 +232,8 @@ func TestWatches(t *testing.T) {
 		t.Error("still watched")
 	}
 }
+
+// resume makes a waiter of a function.
+type resume func()
+
+func (r resume) Resume() { r() }

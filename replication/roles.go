@@ -141,7 +141,7 @@ func (m *Manager) become(st *PartitionState) (*Partition, error) {
 	if !leading {
 		p.failWaiters(ErrNotLeader)
 	}
-	p.notify()
+	p.notify(nil)
 	return p, nil
 }
 
@@ -203,7 +203,7 @@ func (m *Manager) stop(s *StopState) error {
 		p.mu.deleted = s.Delete
 		p.mu.Unlock()
 		p.failWaiters(ErrNotLeader)
-		p.notify()
+		p.notify(nil)
 	}
 	if !s.Delete {
 		return nil

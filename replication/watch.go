@@ -19,8 +19,18 @@ type Watch struct {
 type WatchSet struct {
 	mu     sync.Mutex
 	ready  []*Watch
-	parked func()
+	parked Waiter
 }
+
+// Waiter is somebody who waits for a partition to move.
+type Waiter interface {
+	// Resume runs once each time the waiter was parked and a watch fired.
+	Resume()
+}
+
+// Woken collects the waiters that an append resumes, so that whoever appends can resume them himself when he has nothing more urgent to
+// do: a goroutine for each would wake a processor for each. It is not safe for concurrent use.
+type Woken struct{ Waiters []Waiter }
 
 // Attach begins to watch p. A watch is attached to one partition at a time.
 func (w *Watch) Attach(p *Partition) {
@@ -68,19 +78,19 @@ func (s *WatchSet) Take(dst []*Watch) []*Watch {
 	return dst
 }
 
-// Park arranges that resume runs once, in a goroutine of its own, when a watch fires. It returns false, and arranges nothing, if one
-// has fired already.
-func (s *WatchSet) Park(resume func()) bool {
+// Park arranges that w.Resume runs once when a watch fires: in a goroutine of its own, or wherever the append that fired it sees fit. It
+// returns false, and arranges nothing, if one has fired already.
+func (s *WatchSet) Park(w Waiter) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.ready) > 0 {
 		return false
 	}
-	s.parked = resume
+	s.parked = w
 	return true
 }
 
-// Unpark takes back Park; false means that resume has been started.
+// Unpark takes back Park; false means that Resume runs or will run.
 func (s *WatchSet) Unpark() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +99,7 @@ func (s *WatchSet) Unpark() bool {
 	return was
 }
 
-func (s *WatchSet) fire(w *Watch) {
+func (s *WatchSet) fire(w *Watch, woken *Woken) {
 	s.mu.Lock()
 	if w.queued {
 		s.mu.Unlock()
@@ -97,22 +107,26 @@ func (s *WatchSet) fire(w *Watch) {
 	}
 	w.queued = true
 	s.ready = append(s.ready, w)
-	resume := s.parked
+	parked := s.parked
 	s.parked = nil
 	s.mu.Unlock()
-	if resume != nil {
-		go resume()
+	switch {
+	case parked == nil:
+	case woken == nil:
+		go parked.Resume()
+	default:
+		woken.Waiters = append(woken.Waiters, parked)
 	}
 }
 
-// notify tells everybody who watches p.
-func (p *Partition) notify() {
+// notify tells everybody who watches p. Those who wait are resumed in goroutines of their own, or left to the caller in woken.
+func (p *Partition) notify(woken *Woken) {
 	if !p.watched.Load() {
 		return
 	}
 	p.watch.Lock()
 	for _, w := range p.watch.list {
-		w.Set.fire(w)
+		w.Set.fire(w, woken)
 	}
 	p.watch.Unlock()
 }

@@ -2,11 +2,13 @@ package storage
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
+	"gregor/internal/rawio"
 	"gregor/internal/vfs"
 )
 
@@ -14,17 +16,43 @@ import (
 // change, until the last reference is released.
 type OpenFile struct {
 	f    vfs.File
+	fd   uintptr // f's, if it has one
+	real bool
 	refs atomic.Int32
 	used atomic.Bool // touched since the clock hand last passed
 	slot *cachedFile
 	at   int // index in the cache's ring, -1 once out of it; guarded by fileCache.mu
 }
 
+// smallIO is up to which size reads and writes of the page cache are too short to tell the scheduler of them.
+const smallIO = 32 << 10
+
 // ReadAt reads from the file at an explicit offset.
-func (o *OpenFile) ReadAt(p []byte, off int64) (int, error) { return o.f.ReadAt(p, off) }
+func (o *OpenFile) ReadAt(p []byte, off int64) (int, error) {
+	if o.real && len(p) <= smallIO && rawio.PreadCached(o.fd, p, off) {
+		return len(p), nil
+	}
+	return o.f.ReadAt(p, off)
+}
+
+// writeAt writes to the file at an explicit offset.
+func (o *OpenFile) writeAt(p []byte, off int64) error {
+	if o.real && len(p) <= smallIO {
+		if n, ok, err := rawio.Pwrite(o.fd, p, off); ok {
+			if err != nil {
+				return &fs.PathError{Op: "write", Path: o.f.Name(), Err: err}
+			}
+			if p, off = p[n:], off+int64(n); len(p) == 0 {
+				return nil
+			}
+		}
+	}
+	_, err := o.f.WriteAt(p, off)
+	return err
+}
 
 // Fd is the descriptor for sendfile; ok is false for files in memory.
-func (o *OpenFile) Fd() (fd uintptr, ok bool) { return o.f.Fd() }
+func (o *OpenFile) Fd() (fd uintptr, ok bool) { return o.fd, o.real }
 
 // Release gives the reference back; the last one closes the file.
 func (o *OpenFile) Release() {
@@ -90,6 +118,7 @@ func (fc *fileCache) open(c *cachedFile, name string, flag int) (*OpenFile, erro
 		return nil, err
 	}
 	o := &OpenFile{f: f, slot: c, at: -1}
+	o.fd, o.real = f.Fd()
 	o.refs.Store(2) // the cache's and the caller's
 	o.used.Store(true)
 

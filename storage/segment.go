@@ -373,7 +373,7 @@ func (s *segment) append(b []byte, lastOffset, maxTs, offsetOfMaxTs int64) error
 		}
 		s.emptied = false
 	}
-	_, err = f.f.WriteAt(b, int64(pos))
+	err = f.writeAt(b, int64(pos))
 	if isNoSpace(err) && f.f.Truncate(int64(pos)) == nil {
 		err = fmt.Errorf("%w: %w", errNotAppended, err)
 	}

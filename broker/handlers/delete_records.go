@@ -92,7 +92,7 @@ func awaitDeletions(ctx context.Context, waiting []*deletion, timeout time.Durat
 	}
 	timer := time.NewTimer(max(timeout, 0))
 	defer timer.Stop()
-	moved := make(chan struct{}, 1)
+	moved := make(signal, 1)
 	for {
 		set.Take(nil)
 		behind := 0
@@ -104,7 +104,7 @@ func awaitDeletions(ctx context.Context, waiting []*deletion, timeout time.Durat
 		if behind == 0 {
 			return
 		}
-		if !set.Park(func() { moved <- struct{}{} }) {
+		if !set.Park(moved) {
 			continue
 		}
 		select {
@@ -124,6 +124,12 @@ func awaitDeletions(ctx context.Context, waiting []*deletion, timeout time.Durat
 		return
 	}
 }
+
+// signal is a waiter that only says so.
+type signal chan struct{}
+
+// Resume sends; at most one resumption is under way, for which the channel has room.
+func (s signal) Resume() { s <- struct{}{} }
 
 // settled looks at the replicas again; an error settles it too.
 func (d *deletion) settled() bool {

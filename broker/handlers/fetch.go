@@ -31,6 +31,8 @@ type Fetch struct {
 	Sessions *SessionCache
 	// Waiting counts requests that wait; may be nil.
 	Waiting *Waiting
+
+	deadlines deadlines // of the requests that wait
 }
 
 // NewFetch returns the family with a session cache of so many slots (max.incremental.fetch.session.cache.slots).
@@ -83,15 +85,18 @@ type fetchOp struct {
 	session *session // nil for a full fetch
 	full    bool     // may make a session
 
-	// While it waits: mu guards expired and timer, set is nil until then.
-	mu      sync.Mutex
-	set     *replication.WatchSet
-	timer   *time.Timer
-	expired bool
-	waited  bool
-	watches int // as Waiting counts them
-	ready   []*replication.Watch
-	q       replication.ReadRequest
+	// While it waits. mu guards expired and ticket, which moves with each request, so that a late call for an earlier one is told apart.
+	mu       sync.Mutex
+	set      replication.WatchSet // a full fetch's; a session has its own
+	deadline deadline
+	ticket   uint64
+	expired  bool
+	waited   bool
+	watches  int // as Waiting counts them
+	// spent: something may still refer to the operation without a ticket; it does not go back to the pool.
+	spent bool
+	ready []*replication.Watch
+	q     replication.ReadRequest
 }
 
 type forgottenPart struct {
@@ -99,7 +104,12 @@ type forgottenPart struct {
 	partition int32
 }
 
-var fetchPool = sync.Pool{New: func() any { return new(fetchOp) }}
+// maxWaitingParts bounds what a waiting request of a session keeps for the next one's use.
+const maxWaitingParts = 16
+
+var fetchPool = sync.Pool{New: func() any {
+	return &fetchOp{deadline: deadline{index: -1}}
+}}
 
 func (h *Fetch) start(_ context.Context, r *server.Request) error {
 	op := fetchPool.Get().(*fetchOp)
@@ -236,28 +246,32 @@ func (op *fetchOp) serveFull() {
 	op.answerFull()
 }
 
-// resume runs when a partition moved; the operation is nobody else's then.
-func (op *fetchOp) resume() { op.serveFull() }
+// Resume runs when a partition moved; the operation is nobody else's then.
+func (op *fetchOp) Resume() {
+	if op.session != nil {
+		op.session.resume(op)
+		return
+	}
+	op.serveFull()
+}
+
+// RequestClosed ends the wait of a client that has gone.
+func (op *fetchOp) RequestClosed(ticket uint64) { op.expire(ticket) }
 
 // park attaches the operation to its partitions and lets it sleep; false means that it must look again.
 func (op *fetchOp) park() bool {
-	if op.set == nil {
-		op.set = &replication.WatchSet{}
-		op.waited = true
+	if !op.waited {
 		op.ownNames()
 		for i := range op.parts {
 			f := &op.parts[i]
 			if f.p != nil {
-				f.watch.Set = op.set
+				f.watch.Set = &op.set
 				f.watch.Attach(f.p)
 			}
 		}
 		op.r.Waits()
 		op.waits(len(op.parts))
-		op.mu.Lock()
-		op.timer = time.AfterFunc(op.maxWait, op.expire)
-		op.mu.Unlock()
-		op.r.OnClose(op.expire)
+		op.wait()
 		// Something may have come between the read and the watch.
 		return false
 	}
@@ -270,11 +284,31 @@ func (op *fetchOp) park() bool {
 	if len(op.ready) > 0 {
 		return false
 	}
-	return op.set.Park(op.resume)
+	return op.set.Park(op)
 }
 
-func (op *fetchOp) expire() {
+// wait arranges that the operation expires.
+func (op *fetchOp) wait() {
+	op.waited = true
 	op.mu.Lock()
+	ticket := op.ticket
+	op.mu.Unlock()
+	op.h.deadlines.add(&op.deadline, op.maxWait, op, ticket)
+	op.r.OnClose(op, ticket)
+}
+
+// expire ends the wait of the request that had the ticket.
+func (op *fetchOp) expire(ticket uint64) {
+	op.mu.Lock()
+	if op.ticket != ticket {
+		op.mu.Unlock()
+		return
+	}
+	if s := op.session; s != nil {
+		op.mu.Unlock()
+		s.expire(op, ticket)
+		return
+	}
 	op.expired = true
 	mine := op.set.Unpark()
 	op.mu.Unlock()
@@ -415,9 +449,7 @@ func (f *fetchPart) release() {
 // answerFull sends everything that was read, and makes a session if the client wants one.
 func (op *fetchOp) answerFull() {
 	if op.waited {
-		op.mu.Lock()
-		op.timer.Stop()
-		op.mu.Unlock()
+		op.h.deadlines.remove(&op.deadline)
 		for i := range op.parts {
 			op.parts[i].watch.Detach()
 		}
@@ -438,7 +470,7 @@ func (op *fetchOp) encode(session int32, parts []*fetchPart) *server.Response {
 	return p
 }
 
-// deliver ends the operation. One that waited runs in a goroutine of its own, which may as well send the response.
+// deliver ends the operation. One that waited runs where it was woken, which is no place to leave the response for later.
 func (op *fetchOp) deliver(p *server.Response) {
 	op.resumed()
 	if op.waited {
@@ -449,18 +481,23 @@ func (op *fetchOp) deliver(p *server.Response) {
 	op.free()
 }
 
-// free returns the operation to the pool, unless a late timer or wake-up may still refer to it.
+// free returns the operation to the pool.
 func (op *fetchOp) free() {
-	if op.waited || cap(op.parts) > maxPooledParts || cap(op.forgotten) > maxPooledParts {
+	if op.spent || cap(op.parts) > maxPooledParts || cap(op.forgotten) > maxPooledParts {
 		return
 	}
 	clear(op.parts)
 	clear(op.forgotten)
-	op.h, op.r, op.session, op.set, op.timer = nil, nil, nil, nil, nil
 	clear(op.list)
+	op.ready = op.set.Take(op.ready[:0])
+	clear(op.ready)
 	op.list = op.list[:0]
 	op.parts, op.forgotten, op.ready = op.parts[:0], op.forgotten[:0], op.ready[:0]
-	op.full, op.expired = false, false
+	op.mu.Lock()
+	op.ticket++
+	op.h, op.r, op.session = nil, nil, nil
+	op.full, op.expired, op.waited = false, false, false
+	op.mu.Unlock()
 	fetchPool.Put(op)
 }
 

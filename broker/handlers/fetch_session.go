@@ -76,6 +76,7 @@ type session struct {
 	active []*sessionPart
 	set    replication.WatchSet
 	taken  []*replication.Watch
+	back   []*sessionPart // answer's, between its calls
 	// cur is the request that waits or is at work.
 	cur *fetchOp
 }
@@ -204,8 +205,8 @@ func (c *SessionCache) use(op *fetchOp) (*session, int16) {
 	if late := s.cur; late != nil {
 		// Its answer would carry an epoch that is over.
 		s.cur = nil
-		late.timer.Stop()
-		s.set.Unpark()
+		late.h.deadlines.remove(&late.deadline)
+		late.spent = !s.set.Unpark() // it is about to be resumed, and must find itself abandoned
 		late.refuse(kerr.InvalidFetchSessionEpoch.Code)
 	}
 	if len(s.parts) == 0 {
@@ -269,8 +270,11 @@ func (s *session) close() {
 		s.mu.Unlock()
 		return
 	}
-	s.set.Unpark()
 	op.setExpired()
+	if !s.set.Unpark() {
+		s.mu.Unlock() // it is being resumed
+		return
+	}
 	s.serve(op)
 }
 
@@ -347,17 +351,22 @@ func (s *session) park(op *fetchOp) bool {
 		}
 	}
 	if !op.waited {
-		op.waited = true
-		op.set = &s.set
-		op.parts, op.forgotten = nil, nil
+		op.forget()
 		op.r.ReleaseBody()
 		op.r.Waits()
 		op.waits(len(s.parts))
-		expire := func() { s.expire(op) }
-		op.timer = time.AfterFunc(op.maxWait, expire)
-		op.r.OnClose(expire)
+		op.wait()
 	}
-	return s.set.Park(func() { s.resume(op) })
+	return s.set.Park(op)
+}
+
+// forget lets go of what the request named, which the session has by now and which lies in the request's bytes.
+func (op *fetchOp) forget() {
+	if cap(op.parts) > maxWaitingParts {
+		op.parts = nil
+	}
+	clear(op.parts)
+	op.parts, op.forgotten = op.parts[:0], nil
 }
 
 // again forgets which partitions are fresh and asks for another look.
@@ -377,15 +386,24 @@ func (s *session) resume(op *fetchOp) {
 	s.serve(op)
 }
 
-func (s *session) expire(op *fetchOp) {
+func (s *session) expire(op *fetchOp, ticket uint64) {
 	s.mu.Lock()
-	if s.cur != op {
+	if s.cur != op || op.ticketNow() != ticket {
 		s.mu.Unlock()
 		return
 	}
-	s.set.Unpark()
 	op.setExpired()
+	if !s.set.Unpark() {
+		s.mu.Unlock() // it is being resumed
+		return
+	}
 	s.serve(op)
+}
+
+func (op *fetchOp) ticketNow() uint64 {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return op.ticket
 }
 
 func (op *fetchOp) setExpired() {
@@ -397,12 +415,12 @@ func (op *fetchOp) setExpired() {
 // answer sends what is new: partitions with records, an error, or another high watermark or log start than last told. Those with
 // records go to the end of the queue, so that every partition gets its turn.
 func (s *session) answer(op *fetchOp) *server.Response {
-	if op.timer != nil {
-		op.timer.Stop()
+	if op.waited {
+		op.h.deadlines.remove(&op.deadline)
 	}
 	s.cur = nil
 	op.list = op.list[:0]
-	front, back := s.active[:0], []*sessionPart(nil)
+	front, back := s.active[:0], s.back[:0]
 	for _, part := range s.active {
 		f := &part.fetchPart
 		data := f.res.Slice.Length > 0
@@ -427,6 +445,8 @@ func (s *session) answer(op *fetchOp) *server.Response {
 	}
 	old := s.active
 	s.active = append(front, back...)
+	clear(back)
+	s.back = back[:0]
 	if len(s.active) < len(old) {
 		clear(old[len(s.active):])
 	}

@@ -45,6 +45,7 @@ type produceOp struct {
 	transactional, unauthorized bool
 	topics                      []produceTopic
 	parts                       []producePart
+	woken                       replication.Woken
 
 	// An acks=all request that waits: how many partitions it still waits for, and whether it has been answered.
 	mu      sync.Mutex
@@ -80,9 +81,13 @@ func (h *Produce) start(_ context.Context, r *server.Request) error {
 	}
 	if op.unauthorized {
 		op.failAll(kerr.TransactionalIDAuthorizationFailed.Code)
-	} else if err := op.append(); err != nil {
-		op.free()
-		return err
+	} else {
+		err := op.append()
+		op.resumeWoken()
+		if err != nil {
+			op.free()
+			return err
+		}
 	}
 	if op.acks == -1 && op.wait() {
 		return nil
@@ -151,6 +156,28 @@ func (op *produceOp) append() error {
 	return nil
 }
 
+const (
+	// resumedHere is how many of the fetches that waited for a request's records are answered by the producer's own connection when its
+	// response is out, if the request is at most resumedHereBytes: that costs less than to start a goroutine on another processor, but
+	// it keeps the producer waiting.
+	resumedHere      = 4
+	resumedHereBytes = 32 << 10
+)
+
+// resumeWoken resumes the fetches that waited for what was appended.
+func (op *produceOp) resumeWoken() {
+	small := len(op.r.Body) <= resumedHereBytes
+	for i, w := range op.woken.Waiters {
+		op.woken.Waiters[i] = nil
+		if small && i < resumedHere {
+			op.r.Afterwards(w)
+		} else {
+			go w.Resume()
+		}
+	}
+	op.woken.Waiters = op.woken.Waiters[:0]
+}
+
 // appendOne checks in Kafka's order: the partition's existence, the records' version, the request's acks, the topic's kind.
 func (op *produceOp) appendOne(topic string, part *producePart, internal bool, now time.Time) error {
 	p, err := op.h.Replicas.Lookup(topic, part.partition)
@@ -169,7 +196,7 @@ func (op *produceOp) appendOne(topic string, part *producePart, internal bool, n
 		return err
 	}
 	part.p = p
-	part.info, err = p.Append(part.records, op.acks, storage.FromClient, now)
+	part.info, err = p.Append(part.records, op.acks, storage.FromClient, now, &op.woken)
 	return err
 }
 

@@ -54,7 +54,8 @@ type Request struct {
 	next    *Request
 	resp    *Response
 	done    bool
-	onClose func()
+	onClose Closer
+	ticket  uint64 // onClose's
 
 	// What is counted and logged of it, when somebody wants to know: times since ReceivedAt.
 	queued, local, completed, throttled time.Duration
@@ -74,6 +75,14 @@ type FileRange interface {
 	Fd() (fd uintptr, ok bool)
 	Release()
 }
+
+// Closer is told that nobody waits for a request's answer any more; see Request.OnClose.
+type Closer interface {
+	RequestClosed(ticket uint64)
+}
+
+// Job is something that can wait until a connection's responses are out; see Request.Afterwards.
+type Job interface{ Resume() }
 
 // Completion is what the completion point sees of a request: the one place that accounts requests and, with quotas, throttles.
 type Completion struct {

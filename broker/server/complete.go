@@ -19,8 +19,8 @@ func (r *Request) Complete(p *Response) {
 	r.complete(p)
 }
 
-// CompleteHere is Complete for a goroutine that has nothing else to do: it may send the response itself, and whatever is ready
-// behind it, instead of starting a writer.
+// CompleteHere is Complete for a goroutine that may spare the time to send the response itself, and whatever is ready behind it. If that
+// would take long, because there is much to send or the peer does not read, a writer of its own takes over: CompleteHere does not wait.
 func (r *Request) CompleteHere(p *Response) {
 	if hook := r.conn.srv.opt.Complete; hook != nil {
 		throttle, mute := hook(Completion{Request: r, Bytes: p.Size()})
@@ -30,9 +30,13 @@ func (r *Request) CompleteHere(p *Response) {
 	}
 	c := r.conn
 	if r.settle(p) {
-		c.writeAndFinish()
+		c.writeHere()
 	}
 }
+
+// Afterwards has j.Resume called by the connection's reader, when it has sent what is ready and before it waits for anything. Only an
+// API's Start may call it. Resume must not wait for a peer.
+func (r *Request) Afterwards(j Job) { r.conn.jobs = append(r.conn.jobs, j) }
 
 // CompleteMessage answers the request with a kmsg response.
 func (r *Request) CompleteMessage(resp kmsg.Response) {
@@ -71,18 +75,18 @@ func (r *Request) Fail(reason error) {
 	c.abort()
 }
 
-// OnClose has f called, in a goroutine of its own, if the connection ends, the peer closes its side of it, or the server begins to stop,
-// before the request completes: whoever waits for something on the client's behalf need not wait any longer. The request must still be completed. f may be called
-// several times.
-func (r *Request) OnClose(f func()) {
+// OnClose has f.RequestClosed called with the ticket, in a goroutine of its own, if the connection ends, the peer closes its side of it,
+// or the server begins to stop, before the request completes: whoever waits for something on the client's behalf need not wait any longer.
+// The request must still be completed. The call may come several times, and late: the ticket tells f which of its requests is meant.
+func (r *Request) OnClose(f Closer, ticket uint64) {
 	c := r.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.dead || c.mu.draining || c.mu.readerDone {
-		go f()
+		go f.RequestClosed(ticket)
 		return
 	}
-	r.onClose = f
+	r.onClose, r.ticket = f, ticket
 }
 
 // ReleaseBody gives the request's bytes back before it completes: a produce request that waits for replicas needs them no longer.

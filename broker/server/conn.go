@@ -23,7 +23,7 @@ const (
 	maxCoalescedBytes = 1 << 20
 )
 
-// conn is one connection. Its reader goroutine (serve) owns in and clientID; whoever has set writing owns out.
+// conn is one connection. Its reader goroutine (serve) owns in, clientID and jobs; whoever has set writing owns out.
 type conn struct {
 	srv      *Server
 	listener *listener
@@ -33,6 +33,7 @@ type conn struct {
 
 	in       input
 	clientID *string
+	jobs     []Job // what the reader does when responses are out
 	out      output
 
 	// activity moves whenever bytes do; the idle sweep compares it with what it saw last.
@@ -94,6 +95,7 @@ var errDrained = errors.New("server is stopping")
 func (c *conn) serve() {
 	err := c.readLoop()
 	c.in.close()
+	c.doJobs()
 	// A peer that closed, half-closed or vanished is no news; anything else was decided here and is worth its one line.
 	quiet := errors.Is(err, io.EOF) || errors.Is(err, errDrained)
 	var op *net.OpError
@@ -286,6 +288,18 @@ func (c *conn) flush() {
 	if write {
 		c.writeReady()
 	}
+	if len(c.jobs) > 0 {
+		c.doJobs()
+	}
+}
+
+// doJobs does what requests left for when there is nothing to send.
+func (c *conn) doJobs() {
+	for i, j := range c.jobs {
+		c.jobs[i] = nil
+		j.Resume()
+	}
+	c.jobs = c.jobs[:0]
 }
 
 // claimWriter, with mu held, makes the caller the writer if there is something to write and nobody does it.
@@ -299,58 +313,96 @@ func (c *conn) claimWriter() bool {
 
 // writeReady sends responses until the oldest request in flight is not complete. The caller has set writing.
 func (c *conn) writeReady() {
-	for {
-		c.mu.Lock()
-		first, n, bytes := c.mu.head, 0, 0
-		last := (*Request)(nil)
-		for r := first; r != nil && r.done && n < maxCoalesced && bytes < maxCoalescedBytes; r = r.next {
-			last = r
-			n++
-			if r.resp != nil {
-				bytes += r.resp.Size()
-			}
+	for first := c.takeReady(); first != nil; first = c.takeReady() {
+		sending := c.sendingSince(first)
+		done, err := c.out.try(first)
+		if !done {
+			err = c.out.rest(first)
 		}
-		if n == 0 || c.mu.dead {
-			c.mu.writing = false
-			c.mu.Unlock()
+		c.ended(first, sending, err)
+	}
+}
+
+// sendingSince is the time if anybody wants to know how long the responses take to leave.
+func (c *conn) sendingSince(first *Request) time.Time {
+	if c.srv.opt.Metrics == nil && first.logged == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// takeReady takes the responses that leave in one go out of the queue. If there are none the caller ceases to be the writer.
+func (c *conn) takeReady() (first *Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, bytes := 0, 0
+	last := (*Request)(nil)
+	for r := c.mu.head; r != nil && r.done && n < maxCoalesced && bytes < maxCoalescedBytes; r = r.next {
+		last = r
+		n++
+		if r.resp != nil {
+			bytes += r.resp.Size()
+		}
+	}
+	if n == 0 || c.mu.dead {
+		c.mu.writing = false
+		return nil
+	}
+	first = c.mu.head
+	c.mu.head = last.next
+	if c.mu.head == nil {
+		c.mu.tail = nil
+	}
+	last.next = nil
+	return first
+}
+
+// ended ends requests whose responses left, or did not because of err.
+func (c *conn) ended(first *Request, sending time.Time, err error) {
+	if !sending.IsZero() && err == nil {
+		c.sent(first, sending)
+	}
+	n := 0
+	for r := first; r != nil; n++ {
+		next := r.next
+		if r.resp != nil {
+			r.resp.Discard()
+		}
+		*r = Request{}
+		requestPool.Put(r)
+		r = next
+	}
+	if err != nil && !isPeerGone(err) {
+		c.srv.log.Warnf("Closing connection %s from %s: sending a response failed: %v", c.ID(), c.nc.RemoteAddr(), err)
+	}
+	c.mu.Lock()
+	c.mu.inFlight -= n
+	if err != nil {
+		c.die()
+	}
+	c.mu.Unlock()
+	c.mu.room.Signal()
+}
+
+// writeHere is the writer goroutine's work done by somebody who must not wait: what is small leaves at once, and a goroutine does the rest.
+func (c *conn) writeHere() {
+	for first := c.takeReady(); first != nil; first = c.takeReady() {
+		sending := c.sendingSince(first)
+		done, err := c.out.try(first)
+		if !done {
+			go c.writeRest(first, sending)
 			return
 		}
-		c.mu.head = last.next
-		if c.mu.head == nil {
-			c.mu.tail = nil
-		}
-		last.next = nil
-		c.mu.Unlock()
-
-		account := c.srv.opt.Metrics != nil || first.logged != nil
-		var sending time.Time
-		if account {
-			sending = time.Now()
-		}
-		err := c.out.send(first)
-		if account && err == nil {
-			c.sent(first, sending)
-		}
-		for r := first; r != nil; {
-			next := r.next
-			if r.resp != nil {
-				r.resp.Discard()
-			}
-			*r = Request{}
-			requestPool.Put(r)
-			r = next
-		}
-		if err != nil && !isPeerGone(err) {
-			c.srv.log.Warnf("Closing connection %s from %s: sending a response failed: %v", c.ID(), c.nc.RemoteAddr(), err)
-		}
-		c.mu.Lock()
-		c.mu.inFlight -= n
-		if err != nil {
-			c.die()
-		}
-		c.mu.Unlock()
-		c.mu.room.Signal()
+		c.ended(first, sending, err)
 	}
+	c.finish()
+	c.srv.wg.Done()
+}
+
+// writeRest goes on where writeHere would have had to wait.
+func (c *conn) writeRest(first *Request, sending time.Time) {
+	c.ended(first, sending, c.out.rest(first))
+	c.writeAndFinish()
 }
 
 // writeAndFinish is the writer goroutine.
@@ -382,7 +434,7 @@ func (c *conn) die() {
 func (c *conn) callOnClose() {
 	for r := c.mu.head; r != nil; r = r.next {
 		if !r.done && r.onClose != nil {
-			go r.onClose()
+			go r.onClose.RequestClosed(r.ticket)
 		}
 	}
 }

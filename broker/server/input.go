@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"gregor/internal/rawio"
 )
 
 // bigThreshold is how much of a request larger than a chunk has arrived before it gets a buffer of its own.
@@ -218,23 +220,19 @@ func (in *input) readOnce(fd uintptr) bool {
 		in.room()
 		dst = in.chunk.b[in.w:]
 	}
-	for {
-		n, err := unix.Read(int(fd), dst)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == unix.EAGAIN:
-			if in.dst == nil {
-				in.rest()
-			}
-			return false
-		case err != nil:
-			in.err = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)}
-		case n == 0:
-			in.err = io.EOF
-		default:
-			in.n = n
+	n, err := rawio.Read(fd, dst)
+	switch {
+	case err == unix.EAGAIN:
+		if in.dst == nil {
+			in.rest()
 		}
-		return true
+		return false
+	case err != nil:
+		in.err = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)}
+	case n == 0:
+		in.err = io.EOF
+	default:
+		in.n = n
 	}
+	return true
 }

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"gregor/internal/rawio"
 )
 
 const (
@@ -16,6 +19,8 @@ const (
 	maxBuffers = 256
 	// maxGathered is how much of small ranges is copied before it is sent.
 	maxGathered = 256 << 10
+	// maxTried is how much is sent by a goroutine that has other things to do than to send.
+	maxTried = 32 << 10
 )
 
 // output is the write side of a connection, used by one goroutine at a time (conn.mu.writing).
@@ -34,7 +39,12 @@ type output struct {
 	left    int
 	err     error
 	writeFn func(fd uintptr) bool
+	tryFn   func(fd uintptr) bool
 	fileFn  func(fd uintptr) bool
+
+	// tried: the list was put together by try, and whole is what is left of it.
+	tried bool
+	whole []byte
 }
 
 func (o *output) init(c *conn) {
@@ -42,6 +52,7 @@ func (o *output) init(c *conn) {
 	if c.in.raw != nil {
 		o.raw = c.in.raw
 		o.writeFn = o.writeOnce
+		o.tryFn = o.tryOnce
 		o.fileFn = o.fileOnce
 	}
 }
@@ -61,6 +72,68 @@ func (o *output) send(first *Request) error {
 	return err
 }
 
+// try sends the responses of a list if they are few bytes and the socket takes them at once. If it returns false, rest must follow.
+func (o *output) try(first *Request) (done bool, err error) {
+	o.tried = false
+	size := 0
+	for r := first; r != nil; r = r.next {
+		if r.resp != nil {
+			size += r.resp.Size()
+		}
+	}
+	if size == 0 {
+		return true, nil
+	}
+	if o.raw == nil || size > maxTried {
+		return false, nil
+	}
+	b := newBuffer(size)
+	o.copies = append(o.copies, b)
+	o.whole = b.b[:0]
+	for r := first; r != nil; r = r.next {
+		if r.resp == nil {
+			continue
+		}
+		if o.whole, err = r.resp.appendTo(o.whole); err != nil {
+			o.reset()
+			return true, err
+		}
+	}
+	o.c.activity.Add(1)
+	if err := o.raw.Write(o.tryFn); err != nil || o.err != nil || len(o.whole) == 0 {
+		err = cmp.Or(err, o.err)
+		o.reset()
+		return true, err
+	}
+	o.tried = true
+	return false, nil
+}
+
+// tryOnce writes as much of whole as the socket takes.
+func (o *output) tryOnce(fd uintptr) bool {
+	o.err = nil
+	for len(o.whole) > 0 {
+		n, err := rawio.Write(fd, o.whole)
+		if err != nil {
+			if err != unix.EAGAIN {
+				o.err = os.NewSyscallError("write", err)
+			}
+			break
+		}
+		o.whole = o.whole[n:]
+	}
+	return true
+}
+
+// rest sends what try did not, waiting for the peer where need be.
+func (o *output) rest(first *Request) error {
+	if !o.tried {
+		return o.send(first)
+	}
+	o.bufs = append(o.bufs, o.whole)
+	return o.flush(0)
+}
+
 func (o *output) reset() {
 	for i, b := range o.copies {
 		b.release()
@@ -68,7 +141,7 @@ func (o *output) reset() {
 	}
 	o.copies, o.copied = o.copies[:0], 0
 	clear(o.bufs)
-	o.bufs = o.bufs[:0]
+	o.bufs, o.whole = o.bufs[:0], nil
 }
 
 func (o *output) response(p *Response) error {
@@ -92,6 +165,45 @@ func (o *output) response(p *Response) error {
 	return nil
 }
 
+// appendTo appends the whole response to dst, which has room for it.
+func (p *Response) appendTo(dst []byte) ([]byte, error) {
+	at := 0
+	for i := range p.files {
+		f := &p.files[i]
+		dst = append(dst, p.B[at:f.at]...)
+		at = f.at
+		from := len(dst)
+		dst = dst[:from+f.length]
+		if err := readRange(dst[from:], f.file, f.off); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, p.B[at:]...), nil
+}
+
+// readRange fills b from a file.
+func readRange(b []byte, file FileRange, off int64) error {
+	if n, err := file.ReadAt(b, off); n < len(b) {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("a file is shorter than the range to send, which starts at %d: %w", off, err)
+	}
+	return nil
+}
+
+// copy reads a range of a file into memory and puts it behind what is gathered.
+func (o *output) copy(file FileRange, off int64, n int) error {
+	b := newBuffer(n)
+	o.copies = append(o.copies, b)
+	if err := readRange(b.b[:n], file, off); err != nil {
+		return err
+	}
+	o.bufs = append(o.bufs, b.b[:n])
+	o.copied += n
+	return nil
+}
+
 func (o *output) file(f *fileSpan) error {
 	fd, ok := f.file.Fd()
 	if ok && o.raw != nil && f.length >= sendfileMin {
@@ -102,16 +214,10 @@ func (o *output) file(f *fileSpan) error {
 	}
 	for off, left := f.off, f.length; left > 0; {
 		n := min(left, maxGathered)
-		b := newBuffer(n)
-		o.copies = append(o.copies, b)
-		if m, err := f.file.ReadAt(b.b[:n], off); m < n {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("a file is shorter than the range to send, which starts at %d: %w", off, err)
+		if err := o.copy(f.file, off, n); err != nil {
+			return err
 		}
-		o.bufs = append(o.bufs, b.b[:n])
-		off, left, o.copied = off+int64(n), left-n, o.copied+n
+		off, left = off+int64(n), left-n
 		if o.copied >= maxGathered || len(o.bufs) >= maxBuffers {
 			if err := o.flush(unix.MSG_MORE); err != nil {
 				return err

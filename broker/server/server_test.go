@@ -281,10 +281,10 @@ func TestFileRangesAreSentInPlace(t *testing.T) {
 }
 
 func TestShortFileClosesTheConnection(t *testing.T) {
-	f, _ := tempFile(t, 20_000)
+	f, _ := tempFile(t, 40_000)
 	h := start(t, Options{}, produceAPI(func(r *Request) error {
 		p := r.NewResponse()
-		p.AddFile(f, 0, 30_000)
+		p.AddFile(f, 0, 50_000)
 		r.Complete(p)
 		return nil
 	}))
@@ -406,7 +406,7 @@ func TestShutdownEndsLongPolls(t *testing.T) {
 	parked := make(chan struct{}, 2)
 	h := start(t, Options{}, produceAPI(func(r *Request) error {
 		var once sync.Once
-		r.OnClose(func() { once.Do(func() { r.Complete(r.NewResponse()) }) })
+		r.OnClose(closer(func() { once.Do(func() { r.Complete(r.NewResponse()) }) }), 0)
 		parked <- struct{}{}
 		return nil
 	}))
@@ -542,7 +542,7 @@ func TestTheOnlyListenerIsNotProtected(t *testing.T) {
 func TestLongPollEndsWhenThePeerCloses(t *testing.T) {
 	h := start(t, Options{}, produceAPI(func(r *Request) error {
 		var once sync.Once
-		r.OnClose(func() { once.Do(func() { r.Complete(r.NewResponse()) }) })
+		r.OnClose(closer(func() { once.Do(func() { r.Complete(r.NewResponse()) }) }), 0)
 		return nil
 	}))
 	c := h.dial(t)
@@ -623,3 +623,64 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 		t.Errorf("%d bytes per idle connection", per)
 	}
 }
+
+// closer is a function as a Closer.
+type closer func()
+
+func (f closer) RequestClosed(uint64) { f() }
+
+// A response that is completed elsewhere leaves at once if the socket takes it; a peer that does not read keeps nobody waiting, and gets
+// everything in order when he reads again.
+func TestCompleteHereDoesNotWaitForThePeer(t *testing.T) {
+	const n, size = 600, 20_000
+	h := start(t, Options{MaxInFlight: n}, produceAPI(func(r *Request) error {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p := r.NewResponse()
+			p.B = append(p.B, make([]byte, size)...)
+			r.CompleteHere(p)
+		}()
+		<-done // would never come if it waited for the peer, who reads only after the last request was taken
+		return nil
+	}))
+	c := h.dial(t)
+	for i := range int32(n) {
+		if _, err := c.Write(frame(0, 3, i, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range int32(n) {
+		if corr, body := readResponse(t, c); corr != i || len(body) < size {
+			t.Fatal(i, corr, len(body))
+		}
+	}
+}
+
+// What a request leaves for later runs once its own response is out.
+func TestAfterwards(t *testing.T) {
+	ran := make(chan int32, 3)
+	h := start(t, Options{}, produceAPI(func(r *Request) error {
+		id := r.CorrelationID
+		r.Afterwards(job(func() { ran <- id }))
+		if id == 2 {
+			return errors.New("bad")
+		}
+		r.Complete(r.NewResponse())
+		return nil
+	}))
+	c := h.dial(t)
+	for i := range int32(3) {
+		c.Write(frame(0, 3, i, nil))
+		if i < 2 {
+			readResponse(t, c)
+		}
+		if got := <-ran; got != i {
+			t.Fatal(got)
+		}
+	}
+}
+
+type job func()
+
+func (j job) Resume() { j() }
