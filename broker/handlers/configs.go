@@ -254,6 +254,9 @@ func (a *Admin) alter(ctx context.Context, c change, validateOnly bool) *fault {
 func (a *Admin) alterTopic(ctx context.Context, c change, validateOnly bool) *fault {
 	var old map[string]string
 	if c.incremental {
+		if c.name == "" {
+			return failure(kerr.InvalidRequest, invalidFor(c, "Path must not end with / character"))
+		}
 		var err error
 		if old, err = a.ZK.TopicConfig(ctx, c.name); err != nil {
 			return a.unexpected("reading the settings of topic", c.name, err)

@@ -38,6 +38,9 @@ func (h *DeleteRecords) handle(ctx context.Context, r *server.Request, msg kmsg.
 	resp := kmsg.NewPtrDeleteRecordsResponse()
 	var waiting []*deletion
 	for _, t := range req.Topics {
+		if len(t.Partitions) == 0 {
+			continue // Apache Kafka answers by partition
+		}
 		rt := kmsg.NewDeleteRecordsResponseTopic()
 		rt.Topic = t.Topic
 		rt.Partitions = make([]kmsg.DeleteRecordsResponseTopicPartition, len(t.Partitions))

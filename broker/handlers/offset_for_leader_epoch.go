@@ -24,6 +24,9 @@ func (h *OffsetForLeaderEpoch) handle(_ context.Context, r *server.Request, msg 
 	req := msg.(*kmsg.OffsetForLeaderEpochRequest)
 	resp := kmsg.NewPtrOffsetForLeaderEpochResponse()
 	for _, t := range req.Topics {
+		if len(t.Partitions) == 0 {
+			continue // Apache Kafka answers by partition
+		}
 		rt := kmsg.NewOffsetForLeaderEpochResponseTopic()
 		rt.Topic = t.Topic
 		for _, q := range t.Partitions {

@@ -285,8 +285,7 @@ func (op *produceOp) replicated(part *producePart, err error) {
 
 func (part *producePart) acked(err error) {
 	if part.p = nil; err != nil {
-		part.code = errorCode(err)
-		part.info.FirstOffset, part.info.LogAppendTime = -1, -1
+		part.code = errorCode(err) // the records are there, and the answer says where
 	}
 }
 
@@ -359,7 +358,11 @@ func (op *produceOp) encode(p *server.Response) {
 
 func (part *producePart) encode(b []byte, v int16) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(part.partition))
-	b = binary.BigEndian.AppendUint16(b, uint16(part.code))
+	code := part.code
+	if code == kerr.KafkaStorageError.Code && v <= 3 {
+		code = kerr.NotLeaderForPartition.Code // clients as old would not try again
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(code))
 	b = binary.BigEndian.AppendUint64(b, uint64(part.info.FirstOffset))
 	if v >= 2 {
 		b = binary.BigEndian.AppendUint64(b, uint64(part.info.LogAppendTime))

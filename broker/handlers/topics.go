@@ -40,7 +40,8 @@ func (a *Admin) createTopics(ctx context.Context, _ *server.Request, req *kmsg.C
 		var f *fault
 		switch {
 		case !controller:
-			f = failure(kerr.NotController, "")
+			out.ErrorCode, out.ErrorMessage = kerr.NotController.Code, new(string) // empty and not null, as Apache Kafka's
+			continue
 		case count[out.Topic] > 1:
 			f = failure(kerr.InvalidRequest, "Found multiple entries for this topic.")
 		default:

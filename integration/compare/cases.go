@@ -2,6 +2,7 @@ package compare
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -12,7 +13,9 @@ type Case struct {
 	Name string
 	// Min and Max bound the versions; Max 0 means up to the newest of 2.7, -1 that the case is one request of its own making.
 	Min, Max int16
-	Build    func(b *Broker, version int16) kmsg.Request
+	// Only makes Min the only version.
+	Only  bool
+	Build func(b *Broker, version int16) kmsg.Request
 	// Do, instead of Build, is a case of several requests or of raw bytes; what it returns is compared.
 	Do func(b *Broker, version int16) any
 	// Mask names fields whose values may differ, "value of KEY" a configuration entry.
@@ -56,6 +59,9 @@ var possible = map[kmsg.Key][]int{
 
 func (c *Case) versions() (from, to int16) {
 	to = newest[c.Key]
+	if c.Only {
+		return c.Min, c.Min
+	}
 	if c.Max == -1 {
 		return 0, 0
 	}
@@ -65,12 +71,21 @@ func (c *Case) versions() (from, to int16) {
 	return c.Min, to
 }
 
-func all() []Case {
-	var cases []Case
-	for _, family := range [][]Case{topicCases(), configCases(), produceCases(), fetchCases(), offsetCases(), wireCases(), controlCases()} {
-		cases = append(cases, family...)
-	}
-	return cases
+// world is a pair of brokers with settings of their own, and the cases that it is for.
+type world struct {
+	name   string
+	config map[string]string
+	dirs   int
+	cases  func() []Case
+}
+
+var worlds = []world{
+	{name: "usual", config: map[string]string{"auto.create.topics.enable": "true", "log.retention.ms": "-1"}, dirs: 1, cases: func() []Case {
+		return slices.Concat(topicCases(), configCases(), produceCases(), fetchCases(), offsetCases(), fieldCases(), wireCases(), waitCases(), controlCases())
+	}},
+	{name: "failing", config: map[string]string{"auto.create.topics.enable": "false", "delete.topic.enable": "false",
+		"replica.high.watermark.checkpoint.interval.ms": "300"}, dirs: 2, cases: failingCases},
+	{name: "deposed", config: map[string]string{"auto.create.topics.enable": "true", "default.replication.factor": "3"}, dirs: 1, cases: deposedCases},
 }
 
 func (b *Broker) topic(name string, version int16) string {

@@ -251,6 +251,15 @@ func updateCases() []Case {
 			state(r, b.topic("o", r.Version), -1, []int32{b.ID}, []int32{98, b.ID}, []int32{98})
 		}),
 		look("no leader", "o"),
+		u("a leader without our listener", 0, func(b *Broker, r R) {
+			far := kmsg.NewUpdateMetadataRequestLiveBroker()
+			e := kmsg.NewUpdateMetadataRequestLiveBrokerEndpoint()
+			e.Host, e.Port, e.ListenerName = "127.0.0.1", 9, "ELSEWHERE"
+			far.ID, far.Host, far.Port, far.Endpoints = 97, "127.0.0.1", 9, append(far.Endpoints, e)
+			r.LiveBrokers = append(r.LiveBrokers, far)
+			state(r, b.topic("l", r.Version), 97, []int32{97}, []int32{97, b.ID}, nil)
+		}),
+		look("a leader without our listener", "l"),
 		u("replicas not alive", 0, func(b *Broker, r R) {
 			state(r, b.topic("q", r.Version), b.ID, []int32{b.ID, 77}, []int32{77, b.ID}, nil)
 		}),

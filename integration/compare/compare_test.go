@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"sort"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -26,94 +29,149 @@ type outcome struct {
 	Answer  any
 	// Deliberate is the case's.
 	Deliberate string
-	// Raw cases are bytes that are no valid request of a version.
-	Raw bool
 }
 
 func (o *outcome) id() string { return fmt.Sprintf("%s v%d: %s", o.Key.Name(), o.Version, o.Case) }
 
 // brokers starts both programs on one ZooKeeper, each with a part of its tree.
-func brokers(t *testing.T) (kafka, gregor *Broker, zookeeper string) {
-	if os.Getenv("GREGOR_INTEROP") != "1" {
-		t.Skip("run by make interop")
-	}
+func brokers(t *testing.T, zookeeper string, w *world) (kafka, gregor *Broker) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	zk, err := peer.StartZooKeeper(ctx, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { zk.Close() })
 	start := func(kind peer.Kind, name string) *Broker {
-		p, err := peer.StartBroker(ctx, peer.Options{Kind: kind, Dir: t.TempDir(), ID: 1, ZooKeeper: zk.Addr + "/" + string(kind), Heap: "256m",
-			Config: map[string]string{"auto.create.topics.enable": "true", "log.retention.ms": "-1"}})
+		dir := t.TempDir()
+		var dirs []string
+		for i := range w.dirs {
+			dirs = append(dirs, filepath.Join(dir, fmt.Sprintf("logs-%d", i)))
+		}
+		config := map[string]string{"log.dirs": strings.Join(dirs, ",")}
+		maps.Copy(config, w.config)
+		root := "/" + string(kind) + "-" + w.name
+		p, err := peer.StartBroker(ctx, peer.Options{Kind: kind, Dir: dir, ID: 1, ZooKeeper: zookeeper + root, Heap: "256m", Config: config})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { p.Close() })
-		return &Broker{Name: name, Addr: p.Addr, ID: 1, Topic: "cmp", LogDir: p.LogDir(), Root: "/" + string(kind)}
+		c, _, err := zk.Connect([]string{zookeeper}, 10*time.Second, zk.WithLogger(silentLogger{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &Broker{Name: name, Addr: p.Addr, ID: 1, Topic: "cmp", LogDir: dirs[0], LogDirs: dirs, Root: root, zk: c}
+		t.Cleanup(func() {
+			c.Close()
+			if p.Exited() {
+				t.Errorf("%s has ended: %s", name, p.Tail())
+			}
+			p.Close()
+		})
+		return b
 	}
-	return start(peer.Kafka, "Apache Kafka"), start(peer.Gregor, "Gregor"), zk.Addr
+	return start(peer.Kafka, "Apache Kafka"), start(peer.Gregor, "Gregor")
 }
 
-func run(b *Broker) []outcome {
+// run sends one case in one version.
+func (c *Case) run(b *Broker, v int16) (o outcome, topics []string) {
+	mask := make(map[string]bool)
+	for _, m := range c.Mask {
+		mask[m] = true
+	}
+	o = outcome{Key: c.Key, Version: v, Case: c.Name, Deliberate: c.Deliberate}
+	if c.Do != nil {
+		o.Answer = plainTree(c.Do(b, v))
+	} else {
+		req := c.Build(b, v)
+		topics = named(req)
+		resp, err := b.Ask(req)
+		o.Answer = answer(resp, err, mask)
+	}
+	if c.OwnTopics {
+		o.Answer = onlyTopics(o.Answer, b.Topic+"-")
+	}
+	return o, topics
+}
+
+// compared is what a world's cases came to.
+type compared struct {
+	outcomes  []outcome // Apache Kafka's
+	differing map[string]bool
+	znodes    int
+}
+
+// compareAll runs the cases of a world on both brokers, step by step, and looks at the znodes that each step may have changed.
+func compareAll(t *testing.T, kafka, gregor *Broker, w *world) (r compared) {
 	only := regexp.MustCompile(os.Getenv("COMPARE_ONLY"))
-	var out []outcome
-	for _, c := range all() {
-		mask := make(map[string]bool)
-		for _, m := range c.Mask {
-			mask[m] = true
-		}
+	r.differing = make(map[string]bool)
+	for _, c := range w.cases() {
 		from, to := c.versions()
 		for v := from; v <= to; v++ {
-			o := outcome{Key: c.Key, Version: v, Case: c.Name, Deliberate: c.Deliberate, Raw: c.Max == -1}
-			if !only.MatchString(o.id()) && !strings.Contains(c.Name, "prepared") && !strings.Contains(c.Name, "for fetches") {
+			id := (&outcome{Key: c.Key, Version: v, Case: c.Name}).id()
+			if !only.MatchString(id) && !strings.Contains(c.Name, "prepared") && !strings.Contains(c.Name, "for fetches") {
 				continue
 			}
-			if c.Do != nil {
-				o.Answer = plainTree(c.Do(b, v))
-			} else {
-				resp, err := b.Ask(c.Build(b, v))
-				o.Answer = answer(resp, err, mask)
+			began := time.Now()
+			var theirs outcome
+			done := make(chan struct{})
+			go func() {
+				theirs, _ = c.run(kafka, v)
+				close(done)
+			}()
+			ours, topics := c.run(gregor, v)
+			mine := time.Since(began)
+			<-done
+			if took := time.Since(began); took > 2*time.Second {
+				t.Logf("%s took Gregor %v, both %v", id, mine.Round(time.Millisecond), took.Round(time.Millisecond))
 			}
-			if c.OwnTopics {
-				o.Answer = onlyTopics(o.Answer, b.Topic+"-")
+			r.outcomes = append(r.outcomes, theirs)
+			if d := difference("", theirs.Answer, ours.Answer); len(d) > 0 {
+				r.differing[id] = true
+				if c.Deliberate == "" {
+					t.Errorf("%s (Apache Kafka / Gregor):\n\t%s", id, strings.Join(d[:min(len(d), 8)], "\n\t"))
+				}
 			}
-			out = append(out, o)
+			if !changesZnodes[c.Key] || len(topics) == 0 {
+				continue
+			}
+			d, n := settled(kafka, gregor, topics)
+			r.znodes += n
+			if len(d) > 0 && c.Deliberate == "" {
+				t.Errorf("%s: znodes after it (Apache Kafka / Gregor):\n\t%s", id, strings.Join(d[:min(len(d), 8)], "\n\t"))
+			}
 		}
 	}
-	return out
+	return r
 }
 
 func TestAnswersAgree(t *testing.T) {
-	kafka, gregor, zookeeper := brokers(t)
-	theirs := make(chan []outcome, 1)
-	go func() { theirs <- run(kafka) }()
-	got := run(gregor)
-	outcomes := <-theirs
-	differing := make(map[string]bool)
-	for i := range outcomes {
-		o := &outcomes[i]
-		d := difference("", o.Answer, got[i].Answer)
-		if len(d) == 0 {
+	if os.Getenv("GREGOR_INTEROP") != "1" {
+		t.Skip("run by make interop")
+	}
+	server, err := peer.StartZooKeeper(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	total := compared{differing: map[string]bool{}}
+	for i := range worlds {
+		w := &worlds[i]
+		if chosen := os.Getenv("COMPARE_WORLD"); chosen != "" && chosen != w.name {
 			continue
 		}
-		differing[o.id()] = true
-		if o.Deliberate == "" {
-			t.Errorf("%s (Apache Kafka / Gregor):\n\t%s", o.id(), strings.Join(d[:min(len(d), 8)], "\n\t"))
-		}
+		t.Run(w.name, func(t *testing.T) {
+			kafka, gregor := brokers(t, server.Addr, w)
+			r := compareAll(t, kafka, gregor, w)
+			t.Logf("%d requests, %d answers differ; %d znodes compared on the way", len(r.outcomes), len(r.differing), r.znodes)
+			total.outcomes = append(total.outcomes, r.outcomes...)
+			maps.Copy(total.differing, r.differing)
+			d, n, err := sameZnodes(kafka, gregor)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, line := range d {
+				t.Errorf("znodes (Apache Kafka / Gregor): %s", line)
+			}
+			t.Logf("%d znodes compared at the end", n)
+		})
 	}
-	t.Logf("%d requests, %d answers differ", len(outcomes), len(differing))
-	d, n, err := sameZnodes(kafka, gregor, zookeeper)
-	if err != nil {
-		t.Error(err)
-	}
-	for _, line := range d {
-		t.Errorf("znodes (Apache Kafka / Gregor): %s", line)
-	}
-	t.Logf("%d znodes compared", n)
-	record(t, os.Getenv("COMPARE_RECORD"), outcomes)
-	write(t, os.Getenv("COMPARE_WRITE"), outcomes, differing)
+	record(t, os.Getenv("COMPARE_RECORD"), total.outcomes)
+	write(t, os.Getenv("COMPARE_WRITE"), total.outcomes, total.differing)
 }
 
 func record(t *testing.T, path string, outcomes []outcome) {

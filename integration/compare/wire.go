@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -22,7 +23,9 @@ type Broker struct {
 	Topic string
 	// LogDir is where the broker keeps its logs, Root its part of the ZooKeeper tree.
 	LogDir, Root string
+	LogDirs      []string
 
+	zk   *zk.Conn
 	conn net.Conn
 	corr int32
 }
