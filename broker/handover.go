@@ -26,7 +26,7 @@ func (b *Broker) handOver(ctx context.Context) {
 			return
 		}
 		b.log.Infof("Controlled shutdown is tried %d more times: %v", left-1, err)
-		if left == 1 {
+		if left == 1 || !b.zk.Connected() { // without ZooKeeper no controller can move anything
 			break
 		}
 		pause := time.NewTimer(r.ShutdownBackoff)
@@ -41,10 +41,7 @@ func (b *Broker) handOver(ctx context.Context) {
 }
 
 func (b *Broker) askToStop(ctx context.Context) error {
-	id, there, err := b.zk.ControllerID(ctx)
-	if err != nil || !there {
-		return fmt.Errorf("no controller is known (%v)", err)
-	}
+	id := b.cache.ControllerID()
 	addr, ok := b.endpoint(id, b.controlListener())
 	if !ok {
 		return fmt.Errorf("the address of the controller, broker %d, is not known", id)
