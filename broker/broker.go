@@ -198,7 +198,8 @@ func (b *Broker) listen(context.Context) error {
 			DeleteTopics: b.cfg.DeleteTopicEnable, Unclean: uncleanDefault(b.cfg),
 			Listener: b.controlListener(), InterBrokerListener: b.cfg.InterBrokerListener, RequestTimeout: b.cfg.ControllerTimeout,
 			LeaderAndIsr: versions.LeaderAndIsr, UpdateMetadata: versions.UpdateMetadata, StopReplica: versions.StopReplica, VersionsSet: true,
-			NoFeatures: !versions.Features,
+			NoFeatures: !versions.Features, AutoBalance: b.cfg.AutoBalance, BalanceInterval: b.cfg.BalanceInterval,
+			BalancePercentage: b.cfg.BalancePercentage,
 		},
 	}
 	if b.counts != nil {

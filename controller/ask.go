@@ -85,3 +85,20 @@ func (c *Controller) ControlledShutdown(ctx context.Context, broker int32, epoch
 		return core.ControlledShutdown{Ref: ref, Broker: broker, Epoch: epoch}
 	})
 }
+
+// Reassign begins to move partitions, or cancels their moves.
+func (c *Controller) Reassign(ctx context.Context, targets []core.Target) (core.Answer, error) {
+	return c.ask(ctx, func(ref uint64) core.Event { return core.Reassign{Ref: ref, Targets: targets} })
+}
+
+// Moves lists which partitions are being moved; of nil all.
+func (c *Controller) Moves(ctx context.Context, partitions []core.TP) (core.Answer, error) {
+	return c.ask(ctx, func(ref uint64) core.Event { return core.ListMoves{Ref: ref, Partitions: partitions} })
+}
+
+// Elect elects leaders; of nil for all partitions.
+func (c *Controller) Elect(ctx context.Context, partitions []core.TP, unclean bool) (core.Answer, error) {
+	return c.ask(ctx, func(ref uint64) core.Event {
+		return core.Elect{Ref: ref, Partitions: partitions, All: partitions == nil, Unclean: unclean}
+	})
+}

@@ -34,6 +34,11 @@ type Config struct {
 	VersionsSet bool
 	// NoFeatures leaves /feature alone (inter.broker.protocol.version below 2.7).
 	NoFeatures bool
+	// AutoBalance is auto.leader.rebalance.enable: every BalanceInterval (leader.imbalance.check.interval.seconds, 5 minutes) brokers that lead
+	// too little, by more than BalancePercentage (leader.imbalance.per.broker.percentage), get the leaderships that are preferably theirs.
+	AutoBalance       bool
+	BalanceInterval   time.Duration
+	BalancePercentage int
 	// RequestTimeout is controller.socket.timeout.ms. Default 30 s.
 	RequestTimeout time.Duration
 	// RetryBackoff is the pause after a broker could not be reached. Default 100 ms.
@@ -75,6 +80,9 @@ func New(opt Options) *Controller {
 	}
 	if opt.Config.RequestTimeout <= 0 {
 		opt.Config.RequestTimeout = 30 * time.Second
+	}
+	if opt.Config.BalanceInterval <= 0 {
+		opt.Config.BalanceInterval = 5 * time.Minute
 	}
 	if opt.Config.RetryBackoff <= 0 {
 		opt.Config.RetryBackoff = 100 * time.Millisecond

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gregor/controller/core"
 	"gregor/zkmeta"
@@ -76,6 +78,8 @@ func (t *term) start() error {
 	t.connect(brokers)
 	t.apply(core.Elected{Epoch: t.epoch.Epoch, Brokers: brokers, Topics: topics, Deleting: deleting})
 	t.preferredElection()
+	t.wishedMoves()
+	t.balanceLater()
 	return nil
 }
 
@@ -266,6 +270,8 @@ func (t *term) changed(ev zkmeta.Event) {
 		err = t.logDirsFailed()
 	case path == zkmeta.PathPreferredReplicaElect:
 		t.preferredElection()
+	case path == zkmeta.PathReassignPartitions:
+		t.wishedMoves()
 	case strings.HasPrefix(path, zkmeta.PathTopics+"/") && ev.Kind == zkmeta.DataChanged:
 		err = t.topicChanged(strings.TrimPrefix(path, zkmeta.PathTopics+"/"))
 	}
@@ -305,6 +311,7 @@ func (t *term) refresh() {
 	}
 	if err == nil {
 		t.preferredElection()
+		t.wishedMoves()
 	}
 	t.retryUnless(err, t.refresh)
 }
@@ -466,6 +473,49 @@ func (t *term) preferredElection() {
 	if err != nil && !errors.Is(err, zkmeta.ErrNoNode) && t.ctx.Err() == nil {
 		t.c.opt.Log.Warnf("remove %s: %v", zkmeta.PathPreferredReplicaElect, err)
 	}
+}
+
+// wishedMoves begins what /admin/reassign_partitions asks for. The core removes each partition from it when it has moved.
+func (t *term) wishedMoves() {
+	data, _, err := t.zk.GetW(t.ctx, zkmeta.PathReassignPartitions)
+	if errors.Is(err, zkmeta.ErrNoNode) || t.ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		t.retryUnless(err, t.wishedMoves)
+		return
+	}
+	wishes, err := zkmeta.DecodeReassignment(data)
+	if err != nil {
+		t.c.opt.Log.Errorf("[Controller id=%d epoch=%d] ignored, remove it to go on: %v", t.c.opt.BrokerID, t.epoch.Epoch, err)
+		return
+	}
+	ev := core.Reassign{Znode: true}
+	for tp, replicas := range wishes {
+		if replicas == nil {
+			replicas = []int32{} // not a wish to cancel: a wish that cannot be fulfilled
+		}
+		ev.Targets = append(ev.Targets, core.Target{TP: core.TP(tp), Replicas: replicas})
+	}
+	slices.SortFunc(ev.Targets, func(a, b core.Target) int { return strings.Compare(a.TP.String(), b.TP.String()) })
+	t.apply(ev)
+}
+
+// balanceLater elects preferred leaders from time to time, as auto.leader.rebalance.enable says.
+func (t *term) balanceLater() {
+	cfg := &t.c.opt.Config
+	if !cfg.AutoBalance {
+		return
+	}
+	timer := time.AfterFunc(cfg.BalanceInterval, func() {
+		t.c.queue.put(retry{func(context.Context) {
+			if t.c.term == t {
+				t.apply(core.Balance{Percentage: cfg.BalancePercentage})
+				t.balanceLater()
+			}
+		}})
+	})
+	context.AfterFunc(t.ctx, func() { timer.Stop() })
 }
 
 // address is where the controller reaches a broker.

@@ -48,6 +48,10 @@ func (w *writer) write(writes []core.Write) {
 			w.background(func() { w.deleteTopic(wr) })
 		case core.ClearDeletion:
 			w.background(func() { w.clearDeletion(wr) })
+		case core.SetAssignments:
+			w.background(func() { w.assign(wr) })
+		case core.ClearMoves:
+			w.background(func() { w.clearMoves(wr) })
 		}
 	}
 	if len(states) == 0 {
@@ -331,11 +335,74 @@ func (w *writer) inBatches(ops []zkmeta.Op) error {
 
 func (w *writer) clearDeletion(wr core.Write) {
 	_, err := w.multi([]zkmeta.Op{{Kind: zkmeta.OpDelete, Path: zkmeta.PathDeleteTopic(wr.TP.Topic), Version: zkmeta.AnyVersion}})
-	if err != nil && !errors.Is(err, zkmeta.ErrNoNode) {
-		if !errors.Is(err, context.Canceled) {
-			w.fail([]core.Write{wr}, err)
-		}
-		return
+	if errors.Is(err, zkmeta.ErrNoNode) {
+		err = nil
 	}
-	w.results([]core.Result{{Write: wr, Outcome: core.Done}})
+	w.ended(wr, err)
+}
+
+// assign replaces assignments in a topic's znode. Whoever adds partitions meanwhile keeps them.
+func (w *writer) assign(wr core.Write) {
+	err := w.rewrite(zkmeta.PathTopic(wr.TP.Topic), func(data []byte) ([]byte, error) {
+		t, err := zkmeta.DecodeTopic(wr.TP.Topic, data)
+		if err != nil {
+			return nil, err
+		}
+		for n, a := range wr.Assignments {
+			t.Partitions[n] = zkmeta.Replicas(a)
+		}
+		return zkmeta.EncodeTopic(t), nil
+	})
+	w.ended(wr, err)
+}
+
+// clearMoves removes what was moved, or cannot be, from /admin/reassign_partitions, and the znode when nothing is left.
+func (w *writer) clearMoves(wr core.Write) {
+	err := w.rewrite(zkmeta.PathReassignPartitions, func(data []byte) ([]byte, error) {
+		wishes, err := zkmeta.DecodeReassignment(data)
+		if err != nil {
+			return nil, err
+		}
+		for _, tp := range wr.Moves {
+			delete(wishes, zkmeta.TopicPartition(tp))
+		}
+		if len(wishes) == 0 {
+			return nil, nil
+		}
+		return zkmeta.EncodeReassignment(wishes), nil
+	})
+	if errors.Is(err, zkmeta.ErrNoNode) {
+		err = nil // somebody else removed it
+	}
+	w.ended(wr, err)
+}
+
+// rewrite changes a znode by what is in it, behind the fence, and deletes it when change returns nothing.
+func (w *writer) rewrite(path string, change func([]byte) ([]byte, error)) error {
+	for {
+		data, st, err := w.t.zk.Get(w.t.ctx, path)
+		if err != nil {
+			return err
+		}
+		if data, err = change(data); err != nil {
+			return err
+		}
+		op := zkmeta.Op{Kind: zkmeta.OpSet, Path: path, Data: data, Version: st.Version}
+		if data == nil {
+			op = zkmeta.Op{Kind: zkmeta.OpDelete, Path: path, Version: st.Version}
+		}
+		if _, err = w.multi([]zkmeta.Op{op}); !errors.Is(err, zkmeta.ErrBadVersion) {
+			return err
+		}
+	}
+}
+
+// ended reports a write that either happened or did not.
+func (w *writer) ended(wr core.Write, err error) {
+	switch {
+	case err == nil:
+		w.results([]core.Result{{Write: wr, Outcome: core.Done}})
+	case !errors.Is(err, context.Canceled):
+		w.fail([]core.Write{wr}, err)
+	}
 }

@@ -31,6 +31,11 @@ type Broker struct {
 	Internal  InternalTopics
 	Replica   Replica
 
+	// AutoBalance is auto.leader.rebalance.enable; the others are leader.imbalance.*.
+	AutoBalance       bool
+	BalanceInterval   time.Duration
+	BalancePercentage int
+
 	FetchMaxBytes        int32
 	FetchSessionSlots    int
 	RequestTimeout       time.Duration
@@ -378,6 +383,8 @@ func (b *Broker) fill() error {
 		ControlledShutdown:  b.bool("controlled.shutdown.enable"), ShutdownRetries: b.int("controlled.shutdown.max.retries"),
 		ShutdownBackoff: b.ms("controlled.shutdown.retry.backoff.ms"),
 	}
+	b.AutoBalance, b.BalancePercentage = b.bool("auto.leader.rebalance.enable"), b.int("leader.imbalance.per.broker.percentage")
+	b.BalanceInterval = time.Duration(b.long("leader.imbalance.check.interval.seconds")) * time.Second
 	b.FetchMaxBytes = int32(b.long("fetch.max.bytes"))
 	b.FetchSessionSlots = b.int("max.incremental.fetch.session.cache.slots")
 	b.RequestTimeout = b.ms("request.timeout.ms")

@@ -19,7 +19,7 @@ var keysAToK = []Key{
 		"Class of the authorizer that permits or denies each request."},
 	{"auto.create.topics.enable", Boolean, "true", nil, High, ReadOnly, Used,
 		"Create a topic when a client asks for metadata of one that does not exist."},
-	{"auto.leader.rebalance.enable", Boolean, "true", nil, High, ReadOnly, Unused,
+	{"auto.leader.rebalance.enable", Boolean, "true", nil, High, ReadOnly, Used,
 		"Move leadership back to the preferred replicas in the background when brokers are out of balance."},
 	{"background.threads", Int, "10", atLeast(1), High, ClusterWide, Unused,
 		"Number of threads for background work."},

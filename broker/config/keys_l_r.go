@@ -3,9 +3,9 @@ package config
 // keysLToR is the part L-R of the table of broker keys: name, type, default, valid values, importance, update mode, what Gregor
 // does with it, and what it is for (answered to DescribeConfigs v3).
 var keysLToR = []Key{
-	{"leader.imbalance.check.interval.seconds", Long, "300", nil, High, ReadOnly, Unused,
+	{"leader.imbalance.check.interval.seconds", Long, "300", nil, High, ReadOnly, Used,
 		"Interval at which the controller looks for imbalance of leaders."},
-	{"leader.imbalance.per.broker.percentage", Int, "10", nil, High, ReadOnly, Unused,
+	{"leader.imbalance.per.broker.percentage", Int, "10", nil, High, ReadOnly, Used,
 		"Share of leaders off their preferred broker, in percent, above which leaders are moved back."},
 	{"listener.security.protocol.map", String, "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL", nil, Low, PerBroker, Used,
 		"Security protocol of each listener name."},

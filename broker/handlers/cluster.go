@@ -16,9 +16,13 @@ import (
 type ClusterController interface {
 	AlterIsr(ctx context.Context, broker int32, epoch int64, changes []core.IsrChange) (core.Answer, error)
 	ControlledShutdown(ctx context.Context, broker int32, epoch int64) (core.Answer, error)
+	Reassign(ctx context.Context, targets []core.Target) (core.Answer, error)
+	Moves(ctx context.Context, partitions []core.TP) (core.Answer, error)
+	Elect(ctx context.Context, partitions []core.TP, unclean bool) (core.Answer, error)
 }
 
-// Cluster serves what brokers ask the controller: ControlledShutdown (0 to 3) and AlterIsr (0).
+// Cluster serves what brokers and operators ask the controller: ControlledShutdown (0 to 3), AlterIsr (0), ElectLeaders (0 to 2),
+// AlterPartitionReassignments (0) and ListPartitionReassignments (0).
 type Cluster struct {
 	Controller ClusterController
 	Log        logrus.FieldLogger
@@ -29,6 +33,9 @@ func (h *Cluster) APIs() []server.API {
 	return []server.API{
 		{Key: kmsg.ControlledShutdown, MinVersion: 0, MaxVersion: 3, ClusterAction: true, Handle: h.controlledShutdown},
 		{Key: kmsg.AlterPartition, MinVersion: 0, MaxVersion: 0, ClusterAction: true, Handle: h.alterIsr},
+		{Key: kmsg.ElectLeaders, MinVersion: 0, MaxVersion: 2, Handle: h.electLeaders},
+		{Key: kmsg.AlterPartitionAssignments, MinVersion: 0, MaxVersion: 0, Handle: h.alterReassignments},
+		{Key: kmsg.ListPartitionReassignments, MinVersion: 0, MaxVersion: 0, Handle: h.listReassignments},
 	}
 }
 
@@ -71,23 +78,19 @@ func (h *Cluster) alterIsr(ctx context.Context, _ *server.Request, msg kmsg.Requ
 		return nil, err
 	}
 	resp.ErrorCode = a.Code
-	at := map[string]int{}
-	for _, p := range a.Partitions {
-		i, ok := at[p.TP.Topic]
-		if !ok {
-			i = len(resp.Topics)
-			at[p.TP.Topic] = i
-			t := kmsg.NewAlterPartitionResponseTopic()
-			t.Topic = p.TP.Topic
-			resp.Topics = append(resp.Topics, t)
-		}
+	byTopic(a.Partitions, func(topic string) int {
+		t := kmsg.NewAlterPartitionResponseTopic()
+		t.Topic = topic
+		resp.Topics = append(resp.Topics, t)
+		return len(resp.Topics) - 1
+	}, func(i int, p *core.PartitionAnswer) {
 		rp := kmsg.NewAlterPartitionResponseTopicPartition()
 		rp.Partition, rp.ErrorCode = p.TP.Partition, p.Code
 		if p.Code == 0 {
 			rp.LeaderID, rp.LeaderEpoch, rp.ISR, rp.PartitionEpoch = p.Leadership.Leader, p.Leadership.LeaderEpoch, p.Leadership.ISR, p.Leadership.Version
 		}
 		resp.Topics[i].Partitions = append(resp.Topics[i].Partitions, rp)
-	}
+	})
 	if a.Code != 0 {
 		h.Log.Infof("AlterIsr of broker %d is refused: %v", req.BrokerID, kerr.ErrorForCode(a.Code))
 	}

@@ -52,11 +52,14 @@ type Answer struct {
 	Partitions []PartitionAnswer
 }
 
-// PartitionAnswer is one partition of an answer: of AlterIsr what stands now, of ControlledShutdown what the broker leads still.
+// PartitionAnswer is one partition of an answer: of AlterIsr what stands now, of ControlledShutdown what the broker leads still, of ListMoves
+// what is being moved.
 type PartitionAnswer struct {
 	TP         TP
 	Code       int16
+	Text       string // more about the code, if there is something to say
 	Leadership Leadership
+	Assignment Assignment
 }
 
 // ask is an event that waits for writes.
@@ -76,6 +79,9 @@ type alteration struct {
 func (b *batch) ended(a *ask) {
 	if a.finish != nil {
 		a.finish(a)
+	}
+	if a.answer.Ref == 0 {
+		return // nobody waits
 	}
 	delete(b.s.asks, a.answer.Ref)
 	b.answers = append(b.answers, a.answer)
@@ -241,6 +247,14 @@ func (s *State) abandon(b *batch, p *partition) {
 	}
 	awaited := p.awaited
 	p.altering, p.alters, p.awaited = nil, nil, nil
+	moves := p.moves
+	if p.moved != nil {
+		moves = append(moves, *p.moved)
+	}
+	p.moves, p.moved = nil, nil
+	for _, t := range moves {
+		s.moveAnswered(b, t, codeUnknownPartition)
+	}
 	for _, al := range alters {
 		s.altered(b, al, codeUnknownPartition, Leadership{})
 	}

@@ -10,8 +10,11 @@ type batch struct {
 	writes   []Write
 	requests []Request
 	answers  []Answer
-	unled    int
-	unclean  int
+	// assigns are assignments to write, by topic; clearMoves the wishes that are fulfilled or dropped.
+	assigns    map[string]map[int32]Assignment
+	clearMoves []TP
+	unled      int
+	unclean    int
 
 	brokersTo []int32                // the list of brokers
 	meta      []*partition           // partitions that everybody hears of
@@ -144,8 +147,25 @@ func (b *batch) leaders(ps []PartitionState) []Broker {
 	return out
 }
 
+// assign plans the write of a partition's assignment.
+func (b *batch) assign(p *partition, a Assignment) {
+	if b.assigns == nil {
+		b.assigns = map[string]map[int32]Assignment{}
+	}
+	if b.assigns[p.tp.Topic] == nil {
+		b.assigns[p.tp.Topic] = map[int32]Assignment{}
+	}
+	b.assigns[p.tp.Topic][p.tp.Partition] = a
+}
+
 func (b *batch) plan() Plan {
 	b.cut()
+	for _, topic := range sortedKeys(b.assigns) {
+		b.writes = append(b.writes, Write{Kind: SetAssignments, TP: TP{Topic: topic}, Assignments: b.assigns[topic]})
+	}
+	if len(b.clearMoves) > 0 {
+		b.writes = append(b.writes, Write{Kind: ClearMoves, Moves: b.clearMoves})
+	}
 	if b.unled > 0 {
 		b.note("%d partitions have no replica that can lead them", b.unled)
 	}

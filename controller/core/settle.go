@@ -13,8 +13,8 @@ func choose(now Leadership, exists bool, a Assignment, online func(int32) bool, 
 		return Leadership{Leader: isr[0], ISR: isr}, true
 	}
 	next := now
-	next.ISR = filter(now.ISR, func(r int32) bool { return online(r) && !contains(bounced, r) })
-	if rest := filter(next.ISR, stays); firstOf(a.Replicas, rest) >= 0 {
+	next.ISR = filter(now.ISR, func(r int32) bool { return online(r) && !contains(bounced, r) && contains(a.Replicas, r) })
+	if rest := filter(next.ISR, stays); len(rest) > 0 {
 		next.ISR = rest
 	}
 	next.LeaderEpoch++
@@ -23,12 +23,12 @@ func choose(now Leadership, exists bool, a Assignment, online func(int32) bool, 
 		if preferred && len(a.Replicas) > 0 && contains(next.ISR, a.Replicas[0]) {
 			next.Leader = a.Replicas[0]
 		}
-	case len(next.ISR) > 0 && firstOf(a.Replicas, next.ISR) >= 0:
+	case len(next.ISR) > 0:
 		next.Leader = firstOf(a.Replicas, next.ISR)
 	default:
 		next.Leader = NoLeader
 		next.ISR = now.ISR // the last ones in sync: only they may lead again
-		if back := filter(now.ISR, online); firstOf(a.Replicas, back) >= 0 {
+		if back := filter(now.ISR, func(r int32) bool { return online(r) && contains(a.Replicas, r) }); len(back) > 0 {
 			next.Leader, next.ISR = firstOf(a.Replicas, back), back
 		} else if up := filter(a.Replicas, stays); unclean && len(up) > 0 {
 			next.Leader, next.ISR = up[0], up[:1]
@@ -74,9 +74,14 @@ func (s *State) settle(b *batch, p *partition) {
 	if t.unclean != nil {
 		unclean = *t.unclean
 	}
+	unclean = unclean || p.anyone
 	online := func(r int32) bool { return s.online(p, r) }
-	next, change := choose(p.stands, p.exists, p.assignment, online, p.bounced, s.leavingOf(p), unclean, p.preferred)
-	p.bounced, p.preferred, p.again = nil, false, false
+	next, change := choose(p.stands, p.exists, p.candidates(), online, p.bounced, s.leavingOf(p), unclean, p.preferred)
+	p.bounced, p.preferred, p.anyone, p.again = nil, false, false, false
+	if !change && p.force && p.exists {
+		next, change = p.stands, true
+		next.LeaderEpoch++
+	}
 	if !change {
 		if !p.exists || p.stands.Leader == NoLeader {
 			b.unled++
@@ -91,7 +96,7 @@ func (s *State) settle(b *batch, p *partition) {
 	if !p.exists {
 		w.Kind, w.From = CreateState, 0
 	}
-	p.writing = &w
+	p.writing, p.forced, p.force = &w, p.force, false
 	b.writes = append(b.writes, w)
 }
 
@@ -106,12 +111,22 @@ func (s *State) written(b *batch, r Result) {
 			b.warn("the request for the deletion of topic %s cannot be cleared: %s", r.Write.TP.Topic, r.Err)
 		}
 		return
+	case SetAssignments:
+		s.assigned(b, r)
+		return
+	case ClearMoves:
+		if r.Outcome == Failed {
+			b.warn("what was moved cannot be removed from the wishes to move: %s", r.Err)
+		}
+		return
 	}
 	p := s.partition(r.Write.TP)
 	if p == nil || p.writing == nil || !p.writing.To.sameContent(r.Write.To) {
 		return // the topic is gone, or it was another controller's term
 	}
 	p.writing = nil
+	p.force = p.force || p.forced && r.Outcome != Done
+	p.forced, p.arriving = false, false
 	defer s.asked(b, p, r)
 	created := !p.exists
 	switch r.Outcome {
@@ -140,9 +155,13 @@ func (s *State) written(b *batch, r Result) {
 	} else {
 		b.metadata(p) // its leader has asked for it, the followers need not know
 	}
-	if p.again || r.Outcome == Conflict || p.altering != nil {
+	if p.altering == nil && r.Outcome == Done {
+		s.stopDoomed(b, p)
+	}
+	if p.again || p.force || r.Outcome == Conflict || p.altering != nil {
 		s.settle(b, p)
 	}
+	s.maybeArrived(b, p)
 }
 
 // adopt takes in what stands in ZooKeeper in place of what was to be written. It may be that very write, whose answer was lost.
@@ -179,6 +198,7 @@ func (s *State) statesRead(b *batch, states map[TP]Leadership) {
 		}
 		p.stands = states[tp]
 		b.metadata(p)
+		s.maybeArrived(b, p)
 	}
 }
 

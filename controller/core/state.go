@@ -47,6 +47,15 @@ type partition struct {
 	offline []int32
 	// preferred: its preferred leader was asked for.
 	preferred bool
+	// anyone: an unclean election was asked for. force: the leader epoch is to grow whatever choose says; forced, the write under way does it.
+	anyone, force, forced bool
+	// assigning is the assignment that is being written, moved the wish it begins to fulfil, moves those that wait.
+	assigning *Assignment
+	moved     *Target
+	moves     []Target
+	// wished: the move stands in /admin/reassign_partitions. arriving: its target takes over. doomed are replicas to be deleted.
+	wished, arriving bool
+	doomed           []int32
 	// altering is the change of the ISR that is being written, alters those that wait until a write returns.
 	altering *alteration
 	alters   []*alteration
@@ -94,6 +103,14 @@ func (s *State) Apply(ev Event) Plan {
 		}
 	case AlterIsr:
 		s.alterIsr(b, ev)
+	case Reassign:
+		s.reassign(b, ev)
+	case ListMoves:
+		s.listMoves(b, ev)
+	case Elect:
+		s.elect(b, ev)
+	case Balance:
+		s.balance(b, ev.Percentage)
 	case ControlledShutdown:
 		s.controlledShutdown(b, ev)
 	case DefaultUncleanChanged:
@@ -136,6 +153,7 @@ func (s *State) elected(b *batch, ev Elected) {
 			if p.exists && p.writing == nil { // else the roles come with what is being written
 				s.tellRoles(b, p, false)
 			}
+			s.maybeArrived(b, p)
 		}
 	}
 	s.resumeDeletions(b)

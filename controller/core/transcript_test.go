@@ -15,7 +15,8 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts of testdata")
 // A transcript is a story in lines: what happens stands as a command, what the controller does about it is indented below.
 //
 //	elect EPOCH | brokers ID:EPOCH... | topic NAME 0=1,2 1=2,1 | delete NAME | done N (the Nth open write) | conflict N LEADER/EPOCH/ISR vN
-//	| stopped BROKER TP CODE | roles BROKER TP CODE | prefer TP
+//	| stopped BROKER TP CODE | roles BROKER TP CODE | prefer TP | isr BROKER TP EPOCH ISR vN | leave BROKER | move TP REPLICAS (- cancels) | moves
+//	| elect-leader TP [unclean] | balance PERCENTAGE
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -46,6 +47,7 @@ type story struct {
 	names   map[string]Topic
 	brokers []Broker
 	open    []Write
+	ref     uint64
 }
 
 func (st *story) tell(t *testing.T, script string) string {
@@ -132,12 +134,57 @@ func (st *story) event(t *testing.T, w []string) Event {
 			return LeaderAndIsrAnswered{num(w[1]), epoch, errs}
 		}
 		return StopReplicaAnswered{num(w[1]), epoch, errs}
+	case "isr":
+		c := IsrChange{TP: partitionNamed(w[2]), LeaderEpoch: num(w[3]), ISR: st.ids(w[4]), Version: num(w[5])}
+		return AlterIsr{Ref: st.next(), Broker: num(w[1]), Epoch: st.epochOf(num(w[1])), Changes: []IsrChange{c}}
+	case "leave":
+		return ControlledShutdown{Ref: st.next(), Broker: num(w[1]), Epoch: st.epochOf(num(w[1]))}
+	case "move":
+		return Reassign{Ref: st.next(), Targets: []Target{{TP: partitionNamed(w[1]), Replicas: st.ids(w[2])}}}
+	case "moves":
+		return ListMoves{Ref: st.next()}
+	case "elect-leader":
+		return Elect{Ref: st.next(), Partitions: []TP{partitionNamed(w[1])}, Unclean: len(w) > 2}
+	case "balance":
+		return Balance{int(num(w[1]))}
 	case "prefer":
 		topic, p, _ := strings.Cut(w[1], "-")
 		return ElectPreferred{[]TP{{topic, num(p)}}}
 	}
 	t.Fatalf("what is %q?", w)
 	return nil
+}
+
+func (st *story) next() uint64 {
+	st.ref++
+	return st.ref
+}
+
+func (st *story) epochOf(id int32) int64 {
+	for _, b := range st.brokers {
+		if b.ID == id {
+			return b.Epoch
+		}
+	}
+	return -1
+}
+
+// ids reads 1,2,3; - is nil.
+func (st *story) ids(s string) (out []int32) {
+	if s == "-" {
+		return nil
+	}
+	for _, w := range strings.Split(s, ",") {
+		n, _ := strconv.Atoi(w)
+		out = append(out, int32(n))
+	}
+	return out
+}
+
+func partitionNamed(s string) TP {
+	topic, p, _ := strings.Cut(s, "-")
+	n, _ := strconv.Atoi(p)
+	return TP{topic, int32(n)}
 }
 
 func describe(p Plan) (out []string) {
@@ -164,6 +211,16 @@ func describe(p Plan) (out []string) {
 				out = append(out, fmt.Sprintf("%sstop %s epoch %d, delete %v", to, ps.TP, ps.LeaderEpoch, ps.Delete))
 			}
 		}
+	}
+	for _, a := range p.Answers {
+		line := fmt.Sprintf("answer %d: code %d", a.Ref, a.Code)
+		for _, ap := range a.Partitions {
+			line += fmt.Sprintf("; %s code %d %s", ap.TP, ap.Code, ap.Leadership)
+			if ap.Assignment.Moving() {
+				line += fmt.Sprintf(" at %v adding %v removing %v", ap.Assignment.Replicas, ap.Assignment.Adding, ap.Assignment.Removing)
+			}
+		}
+		out = append(out, line)
 	}
 	return out
 }

@@ -139,18 +139,23 @@ type WriteKind uint8
 
 // Kinds of writes.
 const (
-	CreateState   WriteKind = iota + 1 // makes the partition's znodes
-	SetState                           // replaces its leadership if the version is still To.Version-1, that is From
-	DeleteTopic                        // removes all znodes of a topic, the request for its deletion last
-	ClearDeletion                      // removes the request for a topic's deletion
+	CreateState    WriteKind = iota + 1 // makes the partition's znodes
+	SetState                            // replaces its leadership if the version is still To.Version-1, that is From
+	DeleteTopic                         // removes all znodes of a topic, the request for its deletion last
+	ClearDeletion                       // removes the request for a topic's deletion
+	SetAssignments                      // replaces the assignments of some partitions of a topic
+	ClearMoves                          // removes partitions from /admin/reassign_partitions
 )
 
 // Write is a change of ZooKeeper. All are fenced by the controller's epoch; their order does not matter.
 type Write struct {
 	Kind WriteKind
-	TP   TP // only Topic for DeleteTopic and ClearDeletion
+	TP   TP // only Topic for DeleteTopic, ClearDeletion and SetAssignments
 	To   Leadership
 	From int32 // version that SetState replaces
+
+	Assignments map[int32]Assignment // of SetAssignments
+	Moves       []TP                 // of ClearMoves
 }
 
 func (w Write) String() string {
@@ -159,6 +164,10 @@ func (w Write) String() string {
 		return fmt.Sprintf("create %s: %s", w.TP, w.To)
 	case SetState:
 		return fmt.Sprintf("set %s v%d: %s", w.TP, w.From, w.To)
+	case SetAssignments:
+		return fmt.Sprintf("assign %s: %v", w.TP.Topic, w.Assignments)
+	case ClearMoves:
+		return fmt.Sprintf("clear the wishes to move %v", w.Moves)
 	case DeleteTopic:
 		return "delete topic " + w.TP.Topic
 	default:

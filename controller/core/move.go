@@ -1,0 +1,283 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// More error codes of answers.
+const (
+	codeInvalidReplicaAssignment int16 = 39
+	codeNoReassignment           int16 = 85
+)
+
+type (
+	// Reassign asks that partitions move to other replicas (KIP-455), or, with nil, that their move be cancelled. It is answered when the
+	// moves have begun.
+	Reassign struct {
+		Ref     uint64 // 0: nobody waits
+		Targets []Target
+		// Znode: the wish stands in /admin/reassign_partitions, from which a partition is removed when it is fulfilled.
+		Znode bool
+	}
+	// ListMoves asks which partitions are being moved; of nil all.
+	ListMoves struct {
+		Ref        uint64
+		Partitions []TP
+	}
+)
+
+func (Reassign) event()  {}
+func (ListMoves) event() {}
+
+// Target is where a partition is to be. Replicas nil cancels a move.
+type Target struct {
+	TP       TP
+	Replicas []int32
+	ask      *ask
+	znode    bool
+}
+
+// Moving says whether the partition is being moved.
+func (a Assignment) Moving() bool { return len(a.Adding)+len(a.Removing) > 0 }
+
+// origin and target are the replicas before and after a move.
+func (a Assignment) origin() []int32 { return without(a.Replicas, a.Adding) }
+func (a Assignment) target() []int32 { return without(a.Replicas, a.Removing) }
+
+// towards is the assignment that begins a move to target: all replicas, the target's first.
+func (a Assignment) towards(target []int32) Assignment {
+	origin := a.origin()
+	all := slices.Concat(target, without(origin, target))
+	return Assignment{Replicas: all, Adding: without(all, origin), Removing: without(all, target)}
+}
+
+func (a Assignment) equal(o Assignment) bool {
+	return equal(a.Replicas, o.Replicas) && equal(a.Adding, o.Adding) && equal(a.Removing, o.Removing)
+}
+
+func without(s, drop []int32) []int32 {
+	return filter(s, func(r int32) bool { return !contains(drop, r) })
+}
+
+func (s *State) reassign(b *batch, ev Reassign) {
+	a := &ask{answer: Answer{Ref: ev.Ref}, left: 1}
+	if ev.Ref != 0 {
+		s.asks[ev.Ref] = a
+	}
+	for _, target := range ev.Targets {
+		a.left++
+		target.ask, target.znode = a, ev.Znode
+		s.move(b, target)
+	}
+	s.done(b, a)
+}
+
+// moveAnswered ends one target's part of its ask.
+func (s *State) moveAnswered(b *batch, t Target, code int16) { s.moveRefused(b, t, code, "") }
+
+func (s *State) moveRefused(b *batch, t Target, code int16, why string) {
+	if t.znode && code != codeNone {
+		b.warn("the wish to move %s to %v is dropped, error code %d %s", t.TP, t.Replicas, code, why)
+		b.clearMoves = append(b.clearMoves, t.TP)
+	}
+	t.ask.answer.Partitions = append(t.ask.answer.Partitions, PartitionAnswer{TP: t.TP, Code: code, Text: why})
+	s.done(b, t.ask)
+}
+
+// move begins one move, after the write of an assignment that is under way.
+func (s *State) move(b *batch, t Target) {
+	p := s.partition(t.TP)
+	if t.Replicas != nil {
+		var present Assignment
+		if p != nil {
+			present = p.assignment
+		}
+		if why := s.refuseTarget(present, t.Replicas); why != "" {
+			s.moveRefused(b, t, codeInvalidReplicaAssignment, why)
+			return
+		}
+	}
+	if p == nil || s.topics[t.TP.Topic].deletion != nil {
+		s.moveAnswered(b, t, codeUnknownPartition)
+		return
+	}
+	if p.assigning != nil {
+		p.moves = append(p.moves, t)
+		return
+	}
+	target := t.Replicas
+	switch {
+	case target == nil && !p.assignment.Moving():
+		s.moveAnswered(b, t, codeNoReassignment)
+		return
+	case target == nil:
+		target = p.assignment.origin()
+	}
+	if p.wished && !t.znode {
+		b.clearMoves = append(b.clearMoves, p.tp) // the latest wish holds
+	}
+	p.wished = t.znode
+	next := p.assignment.towards(target)
+	if next.equal(p.assignment) {
+		s.moveAnswered(b, t, codeNone)
+		s.maybeArrived(b, p)
+		return
+	}
+	b.note("partition %s is moved from %v to %v", p.tp, p.assignment.Replicas, target)
+	p.assigning, p.moved = &next, &t
+	b.assign(p, next)
+}
+
+// refuseTarget says what is wrong with a target: none, a replica twice, a broker that cannot be, or a new one that is not alive. Its
+// texts are Kafka's.
+func (s *State) refuseTarget(a Assignment, target []int32) string {
+	if len(target) == 0 {
+		return "Empty replica list specified in partition reassignment."
+	}
+	for i, id := range target {
+		if contains(target[:i], id) {
+			return fmt.Sprintf("Duplicate replica ids in partition reassignment replica list: %s", buffer(target))
+		}
+	}
+	for _, id := range target {
+		if id < 0 {
+			return fmt.Sprintf("Invalid broker id in replica list: %s", buffer(target))
+		}
+	}
+	adding := a.towards(target).Adding
+	for _, id := range adding {
+		if _, alive := s.brokers[id]; !alive {
+			return fmt.Sprintf("Replica assignment has brokers that are not alive. Replica list: %s, live broker list: Set(%s)",
+				buffer(adding), commas(s.liveIDs()))
+		}
+	}
+	return ""
+}
+
+func commas(ids []int32) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(ids), "[]"), " ", ", ")
+}
+
+// buffer writes ids as Scala prints what Kafka has them in.
+func buffer(ids []int32) string { return "ArrayBuffer(" + commas(ids) + ")" }
+
+// assigned takes in that assignments were written.
+func (s *State) assigned(b *batch, r Result) {
+	t := s.topics[r.Write.TP.Topic]
+	if t == nil {
+		return
+	}
+	if r.Outcome != Done {
+		b.warn("the assignment of topic %s: %s", t.name, r.Err)
+	}
+	for _, n := range sortedKeys(r.Write.Assignments) {
+		p := t.partitions[n]
+		if p == nil || p.assigning == nil {
+			continue
+		}
+		next, moved := *p.assigning, p.moved
+		p.assigning, p.moved = nil, nil
+		if r.Outcome == Done {
+			s.reassigned(b, p, next)
+		}
+		if moved != nil {
+			code := codeNone
+			if r.Outcome != Done {
+				code = codeUnknownServerError
+			}
+			s.moveAnswered(b, *moved, code)
+		}
+		s.maybeArrived(b, p)
+		waiting := p.moves
+		p.moves = nil
+		for _, target := range waiting {
+			s.move(b, target)
+		}
+	}
+	if t.deletion != nil {
+		s.resumeDeletion(b, t)
+	}
+}
+
+// reassigned takes over an assignment that stands in ZooKeeper: replicas that are no longer meant are stopped and deleted, the others learn of
+// it under a new leader epoch.
+func (s *State) reassigned(b *batch, p *partition, next Assignment) {
+	arrived := !next.Moving() && p.assignment.Moving()
+	p.doomed = append(without(p.doomed, next.Replicas), without(p.assignment.Replicas, next.Replicas)...)
+	p.assignment = next
+	if arrived {
+		b.note("partition %s has moved to %v", p.tp, next.Replicas)
+		if p.wished {
+			p.wished = false
+			b.clearMoves = append(b.clearMoves, p.tp)
+		}
+	}
+	p.force = true
+	s.settle(b, p)
+}
+
+// maybeArrived ends a move when all of its target is in sync: the target becomes the assignment.
+func (s *State) maybeArrived(b *batch, p *partition) {
+	if p.assigning != nil || !p.exists || p.writing != nil || s.topics[p.tp.Topic].deletion != nil {
+		return
+	}
+	target := p.assignment.target()
+	switch {
+	case !p.assignment.Moving():
+		if p.wished {
+			p.wished = false
+			b.clearMoves = append(b.clearMoves, p.tp)
+		}
+		return
+	case len(without(target, p.stands.ISR)) > 0:
+		return
+	}
+	// The leadership goes to the target first: if it ends half-way, the next controller finds the move where it is and ends it.
+	if !contains(target, p.stands.Leader) || len(without(p.stands.ISR, target)) > 0 {
+		p.arriving = true
+		s.settle(b, p)
+		if p.writing != nil {
+			return
+		}
+		p.arriving = false
+	}
+	next := Assignment{Replicas: target}
+	p.assigning = &next
+	b.assign(p, next)
+}
+
+// leaders are the replicas that may lead now: once a move arrives, only its target.
+func (p *partition) candidates() Assignment {
+	if p.arriving {
+		return Assignment{Replicas: p.assignment.target()}
+	}
+	return p.assignment
+}
+
+// stopDoomed deletes the replicas that are no longer meant, after the leadership without them was written.
+func (s *State) stopDoomed(b *batch, p *partition) {
+	for _, id := range p.doomed {
+		if _, alive := s.brokers[id]; alive {
+			b.stop(id, StopPartition{TP: p.tp, LeaderEpoch: p.stands.LeaderEpoch, Delete: true})
+		}
+	}
+	p.doomed = nil
+}
+
+func (s *State) listMoves(b *batch, ev ListMoves) {
+	a := Answer{Ref: ev.Ref}
+	add := func(p *partition) {
+		if p != nil && p.assignment.Moving() {
+			a.Partitions = append(a.Partitions, PartitionAnswer{TP: p.tp, Assignment: p.assignment})
+		}
+	}
+	if ev.Partitions == nil {
+		s.eachOn(add)
+	}
+	for _, tp := range ev.Partitions {
+		add(s.partition(tp))
+	}
+	b.answers = append(b.answers, a)
+}
