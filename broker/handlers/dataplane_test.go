@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -67,20 +68,30 @@ func newPlane(t testing.TB) *plane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pl.replicas = replication.New(replication.Options{BrokerID: self, Logs: pl.storage, TopicConfig: topicConfig,
+	// UNCOUNTED=1 lets benchmarks show what counting costs.
+	counts := struct {
+		requests *server.Metrics
+		topics   *replication.Counters
+		waiting  *Waiting
+	}{server.NewMetrics(), &replication.Counters{}, &Waiting{}}
+	if os.Getenv("UNCOUNTED") == "1" {
+		counts.requests, counts.topics, counts.waiting = nil, nil, nil
+	}
+	pl.replicas = replication.New(replication.Options{Counters: counts.topics, BrokerID: self, Logs: pl.storage, TopicConfig: topicConfig,
 		MinISR: func(string) int { return int(pl.minISR.Load()) },
 		Known:  func(topic string, _ int32) bool { return topic == "elsewhere" }, Log: log})
 	pl.fetch = NewFetch(pl.replicas, log, 0, 0)
+	pl.fetch.Waiting = counts.waiting
 	var rows []server.API
 	for _, f := range []interface{ APIs() []server.API }{
-		&Produce{Replicas: pl.replicas, Log: log}, pl.fetch, &ListOffsets{Replicas: pl.replicas, Log: log},
+		&Produce{Replicas: pl.replicas, Log: log, Waiting: counts.waiting}, pl.fetch, &ListOffsets{Replicas: pl.replicas, Log: log},
 		&OffsetForLeaderEpoch{Replicas: pl.replicas}, &DeleteRecords{Replicas: pl.replicas, Log: log},
 		&InitProducerID{IDs: &idBlocks{}, Log: log},
 		&Control{Replicas: pl.replicas, Metadata: &noMetadata{}, BrokerEpoch: func() int64 { return 100 }, Log: log},
 	} {
 		rows = append(rows, f.APIs()...)
 	}
-	pl.server, err = server.New(server.Options{APIs: WithApiVersions(rows), Log: log,
+	pl.server, err = server.New(server.Options{APIs: WithApiVersions(rows), Log: log, Metrics: counts.requests, ErrorsOf: ErrorsOf,
 		Complete: func(c server.Completion) (int32, time.Duration) {
 			select {
 			case pl.completed <- c.Request.Key:
