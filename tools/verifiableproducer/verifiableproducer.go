@@ -65,7 +65,11 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	}
 	cfg.Warn = stderr
 	r := &run{o: o, out: &events.Writer{W: stdout}, topic: o.String("--topic")}
-	if r.producer, err = cfg.NewProducer(r.topic, 1<<10); err != nil {
+	var extra []kgo.Opt
+	if o.Int("--message-create-time") != -1 {
+		extra = append(extra, kgo.RecordDeliveryTimeout(0)) // kgo counts it from the record's timestamp
+	}
+	if r.producer, err = cfg.NewProducer(r.topic, 1<<10, extra...); err != nil {
 		return kclient.Uncaught(stderr, err)
 	}
 	return r.main()

@@ -29,6 +29,11 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, usageLine)
 		return 1
 	}
+	if args[0] == "--help" || args[0] == "-h" {
+		fmt.Fprintln(stdout, usageLine)
+		(&shell{err: stdout}).help()
+		return 1
+	}
 	return Class(append([]string{"-server"}, args...), stdin, stdout, stderr)
 }
 
