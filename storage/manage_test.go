@@ -620,3 +620,33 @@ func TestRunningOutOfDescriptorsIsNotTheDisksFault(t *testing.T) {
 		t.Fatal("the directory is offline")
 	}
 }
+
+func TestNewDefaultsReachTheLogsThatThereAre(t *testing.T) {
+	own := DefaultConfig()
+	own.MaxMessageBytes = 77
+	defaults := DefaultConfig()
+	effective := func(topic string) Config {
+		if topic == "own" {
+			return own
+		}
+		return defaults
+	}
+	m, err := Open(t.Context(), Options{FS: vfs.NewMem(), Dirs: []string{"/d"}, Defaults: defaults, TopicConfig: effective})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close(t.Context())
+	var logs []*Log
+	for _, topic := range []string{"plain", "own"} {
+		l, err := m.GetOrCreate(TopicPartition{topic, 0}, effective(topic), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logs = append(logs, l)
+	}
+	defaults.MaxMessageBytes = 55
+	m.UpdateDefaults(defaults, effective)
+	if a, b := logs[0].cfg.Load().MaxMessageBytes, logs[1].cfg.Load().MaxMessageBytes; a != 55 || b != 77 {
+		t.Errorf("the topic without settings has %d, the one with some %d", a, b)
+	}
+}

@@ -16,7 +16,7 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts of testdata")
 //
 //	elect EPOCH | brokers ID:EPOCH... | topic NAME 0=1,2 1=2,1 | delete NAME | done N (the Nth open write) | conflict N LEADER/EPOCH/ISR vN
 //	| stopped BROKER TP CODE | roles BROKER TP CODE | prefer TP | isr BROKER TP EPOCH ISR vN | leave BROKER | move TP REPLICAS (- cancels) | moves
-//	| elect-leader TP [unclean] | balance PERCENTAGE
+//	| elect-leader TP [unclean] | balance PERCENTAGE | unclean BOOL
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -147,6 +147,8 @@ func (st *story) event(t *testing.T, w []string) Event {
 		return Elect{Ref: st.next(), Partitions: []TP{partitionNamed(w[1])}, Unclean: len(w) > 2}
 	case "balance":
 		return Balance{int(num(w[1]))}
+	case "unclean":
+		return DefaultUncleanChanged{Unclean: w[1] == "true"}
 	case "prefer":
 		topic, p, _ := strings.Cut(w[1], "-")
 		return ElectPreferred{[]TP{{topic, num(p)}}}
