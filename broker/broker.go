@@ -263,6 +263,9 @@ func (b *Broker) requestTable() []server.API {
 	b.producerIDs = &handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log}
 	produce := &handlers.Produce{Replicas: b.replicas, Log: log}
 	b.fetches = handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots)
+	if b.cfg.Replica.ByRack {
+		b.fetches.RackOf = b.rackOf
+	}
 	if b.counts != nil {
 		produce.Waiting, b.fetches.Waiting = &b.counts.Waiting, &b.counts.Waiting
 	}

@@ -52,3 +52,11 @@ func (b *Broker) endpoint(id int32, listener string) (addr string, ok bool) {
 	}
 	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), true
 }
+
+// rackOf is the rack of a broker that is alive, empty if it has none.
+func (b *Broker) rackOf(id int32) string {
+	if br, ok := b.cache.Broker(id); ok && br.Rack != nil {
+		return *br.Rack
+	}
+	return ""
+}

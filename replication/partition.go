@@ -207,6 +207,19 @@ func (p *Partition) FollowerFetched(replica int32, offset, logStart, leaderEnd i
 	}
 }
 
+// Nearest is the follower that a reader at offset had better read from: one that near says is close to it, while this leader is not; -1 if
+// there is none.
+func (p *Partition) Nearest(offset int64, near func(broker int32) bool) int32 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.mu.isr == nil || near(p.m.opt.BrokerID) {
+		return -1
+	}
+	p.hw.Lock()
+	defer p.hw.Unlock()
+	return p.mu.isr.Nearest(offset, near)
+}
+
 // IsFollower says whether another broker has a replica of the partition.
 func (p *Partition) IsFollower(id int32) bool {
 	p.mu.RLock()

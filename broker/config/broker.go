@@ -109,6 +109,8 @@ type InternalTopics struct {
 type Replica struct {
 	LagTimeMax    time.Duration
 	SocketTimeout time.Duration
+	// ByRack: consumers that name their rack read from a replica in it (replica.selector.class is RackAwareReplicaSelector).
+	ByRack bool
 	// ControlledShutdown: leaderships are handed over before a stop, tried ShutdownRetries times, ShutdownBackoff apart.
 	ControlledShutdown bool
 	ShutdownRetries    int

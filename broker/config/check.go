@@ -54,7 +54,16 @@ func (b *Broker) checkLog() error {
 	return nil
 }
 
+// The selectors of replicas that Kafka brings along: classes of other people's cannot be loaded.
+const (
+	rackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+	leaderSelector    = "org.apache.kafka.common.replica.LeaderSelector"
+)
+
 func (b *Broker) checkReplication() error {
+	if c := b.str("replica.selector.class"); c != "" && c != rackAwareSelector && c != leaderSelector {
+		return refuse("replica.selector.class", "there is no class %s here: it is %s, %s or not set", c, rackAwareSelector, leaderSelector)
+	}
 	wait := b.long("replica.fetch.wait.max.ms")
 	if socket := b.long("replica.socket.timeout.ms"); wait > socket {
 		return refuse("replica.socket.timeout.ms", "replica.socket.timeout.ms should always be at least replica.fetch.wait.max.ms to prevent "+

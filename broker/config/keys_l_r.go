@@ -183,7 +183,7 @@ var keysLToR = []Key{
 		"Interval at which high watermarks are written to disk."},
 	{"replica.lag.time.max.ms", Long, "30000", nil, High, ReadOnly, Used,
 		"A follower that has not caught up for this long leaves the in-sync replicas."},
-	{"replica.selector.class", String, null, nil, Medium, ReadOnly, Unused,
+	{"replica.selector.class", String, null, nil, Medium, ReadOnly, Used,
 		"Class that chooses the replica a consumer reads from."},
 	{"replica.socket.receive.buffer.bytes", Int, "65536", nil, High, ReadOnly, Unused,
 		"Receive buffer of the sockets that replicate."},

@@ -27,6 +27,8 @@ type Fetch struct {
 	Log      logrus.FieldLogger
 	// MaxBytes is fetch.max.bytes (57671680).
 	MaxBytes int
+	// RackOf is the rack of a live broker, when consumers are to be sent to a replica in theirs (replica.selector.class); nil otherwise.
+	RackOf func(broker int32) string
 	// Sessions is the cache of incremental fetch sessions; made by NewFetch.
 	Sessions *SessionCache
 	// Waiting counts requests that wait; may be nil.
@@ -60,7 +62,9 @@ type fetchPart struct {
 
 	p    *replication.Partition
 	code int16
-	res  replication.ReadResult
+	// preferred is the replica that the client had better read from, -1 for this one.
+	preferred int32
+	res       replication.ReadResult
 	// watch is attached while the request waits, or for as long as a session lives.
 	watch replication.Watch
 }
@@ -76,6 +80,7 @@ type fetchOp struct {
 	iso      replication.Isolation
 	// hardLimit: versions 0 to 2 never get more than their limits, not even one batch.
 	hardLimit    bool
+	rack         string // of the client, if replicas are chosen by it
 	sessionID    int32
 	sessionEpoch int32
 	parts        []fetchPart
@@ -168,7 +173,9 @@ func (op *fetchOp) decode() error {
 		}
 	}
 	if v >= 11 {
-		b.String(flex) // rack id: replicas are not selected by rack yet
+		if rack := b.String(flex); op.h.RackOf != nil && rack != "" {
+			op.rack = strings.Clone(rack) // outlives the request's bytes
+		}
 	}
 	if flex {
 		b.Tags()
@@ -343,7 +350,7 @@ func (op *fetchOp) readAll(others int) (wait bool) {
 	size, end, known := 0, op.maxWait <= 0 || op.isExpired(), others
 	for _, f := range op.list {
 		f.release()
-		f.code = 0
+		f.code, f.preferred = 0, -1
 		if f.p == nil || f.p.Deleted() {
 			f.p, f.code = op.lookup(f.topic, f.partition)
 		}
@@ -365,7 +372,7 @@ func (op *fetchOp) readAll(others int) (wait bool) {
 		}
 		limit = max(0, limit-n)
 		size += n
-		end = end || f.code != 0 || f.res.Diverging
+		end = end || f.code != 0 || f.res.Diverging || f.preferred >= 0
 	}
 	if end || known == 0 || size >= op.minBytes {
 		return false
@@ -404,6 +411,12 @@ func (op *fetchOp) read(f *fetchPart, limit int, minOne bool) {
 			op.h.Log.Errorf("Reading %s-%d at offset %d failed: %v", f.topic, f.partition, f.offset, err)
 		}
 		return
+	}
+	if op.rack != "" && op.replica < 0 {
+		if f.preferred = f.p.Nearest(f.offset, func(id int32) bool { return op.h.RackOf(id) == op.rack }); f.preferred >= 0 {
+			f.release()
+			return
+		}
 	}
 	if op.replica >= 0 && !f.p.IsFollower(op.replica) {
 		// As Kafka does it: whoever is not a replica elsewhere learns where the log ends, and gets nothing.
@@ -496,7 +509,7 @@ func (op *fetchOp) free() {
 	op.mu.Lock()
 	op.ticket++
 	op.h, op.r, op.session = nil, nil, nil
-	op.full, op.expired, op.waited = false, false, false
+	op.full, op.expired, op.waited, op.rack = false, false, false, ""
 	op.mu.Unlock()
 	fetchPool.Put(op)
 }

@@ -86,7 +86,7 @@ func (e *fetchEncoder) part(f *fetchPart) {
 		b = e.aborted(b, f)
 	}
 	if e.v >= 11 {
-		b = append(b, 0xff, 0xff, 0xff, 0xff) // preferred read replica: this one
+		b = binary.BigEndian.AppendUint32(b, uint32(f.preferred))
 	}
 	n := f.res.Slice.Length
 	if e.flex() {

@@ -428,7 +428,7 @@ func (s *session) answer(op *fetchOp) *server.Response {
 		if f.code != 0 {
 			hw, start = -1, -1
 		}
-		if data || f.code != 0 || f.res.Diverging || hw != part.hw || start != part.start {
+		if data || f.code != 0 || f.res.Diverging || f.preferred >= 0 || hw != part.hw || start != part.start {
 			part.hw, part.start = hw, start
 			op.list = append(op.list, f)
 		}

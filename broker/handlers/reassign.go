@@ -86,18 +86,25 @@ func lastOfEach(targets []core.Target) []core.Target {
 	return out
 }
 
+// named lists the partitions that a request names in n topics; nil when it means all.
+func named(all bool, n int, topic func(i int) (string, []int32)) []core.TP {
+	if all {
+		return nil
+	}
+	tps := []core.TP{}
+	for i := range n {
+		name, partitions := topic(i)
+		for _, p := range partitions {
+			tps = append(tps, core.TP{Topic: name, Partition: p})
+		}
+	}
+	return tps
+}
+
 func (h *Cluster) listReassignments(ctx context.Context, _ *server.Request, msg kmsg.Request) (kmsg.Response, error) {
 	req := msg.(*kmsg.ListPartitionReassignmentsRequest)
 	resp := kmsg.NewPtrListPartitionReassignmentsResponse()
-	var tps []core.TP
-	if req.Topics != nil {
-		tps = []core.TP{}
-		for _, t := range req.Topics {
-			for _, p := range t.Partitions {
-				tps = append(tps, core.TP{Topic: t.Topic, Partition: p})
-			}
-		}
-	}
+	tps := named(req.Topics == nil, len(req.Topics), func(i int) (string, []int32) { return req.Topics[i].Topic, req.Topics[i].Partitions })
 	a, err := h.Controller.Moves(ctx, tps)
 	if err != nil {
 		return nil, err
@@ -122,15 +129,7 @@ func (h *Cluster) listReassignments(ctx context.Context, _ *server.Request, msg 
 func (h *Cluster) electLeaders(ctx context.Context, r *server.Request, msg kmsg.Request) (kmsg.Response, error) {
 	req := msg.(*kmsg.ElectLeadersRequest)
 	resp := kmsg.NewPtrElectLeadersResponse()
-	var tps []core.TP
-	if req.Topics != nil {
-		tps = []core.TP{}
-		for _, t := range req.Topics {
-			for _, p := range t.Partitions {
-				tps = append(tps, core.TP{Topic: t.Topic, Partition: p})
-			}
-		}
-	}
+	tps := named(req.Topics == nil, len(req.Topics), func(i int) (string, []int32) { return req.Topics[i].Topic, req.Topics[i].Partitions })
 	a, err := h.Controller.Elect(ctx, tps, r.Version >= 1 && req.ElectionType == 1)
 	if err != nil {
 		return nil, err

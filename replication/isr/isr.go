@@ -13,6 +13,7 @@
 package isr
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -200,4 +201,23 @@ func (s *State) Follower(id int32) (end int64, caughtUp time.Time, ok bool) {
 		return f.end, f.caughtUp, true
 	}
 	return -1, time.Time{}, false
+}
+
+// Nearest is, of the followers that want says are near, the one that holds the log from offset on and the most of it; -1 if there is none
+// (RackAwareReplicaSelector and ReplicaView.comparator, KIP-392).
+func (s *State) Nearest(offset int64, want func(id int32) bool) int32 {
+	var best *follower
+	for i := range s.followers {
+		f := &s.followers[i]
+		if f.end < offset || f.start > offset || !want(f.id) {
+			continue
+		}
+		if best == nil || cmp.Or(cmp.Compare(f.end, best.end), f.caughtUp.Compare(best.caughtUp), cmp.Compare(f.id, best.id)) > 0 {
+			best = f
+		}
+	}
+	if best == nil {
+		return -1
+	}
+	return best.id
 }

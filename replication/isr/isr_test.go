@@ -155,3 +155,20 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 }
+
+// A reader is sent to the near follower that holds most of the log, if it holds the offset at all.
+func TestNearest(t *testing.T) {
+	s := lead(1, 2, 3)
+	s.Fetched(2, 90, 10, 100, epoch)
+	s.Fetched(3, 80, 0, 100, epoch)
+	all := func(int32) bool { return true }
+	for _, c := range []struct {
+		offset int64
+		want   func(int32) bool
+		id     int32
+	}{{50, all, 2}, {5, all, 3}, {85, all, 2}, {95, all, -1}, {50, func(id int32) bool { return id == 3 }, 3}, {50, func(int32) bool { return false }, -1}} {
+		if got := s.Nearest(c.offset, c.want); got != c.id {
+			t.Errorf("offset %d: replica %d, want %d", c.offset, got, c.id)
+		}
+	}
+}
