@@ -684,3 +684,28 @@ func TestAfterwards(t *testing.T) {
 type job func()
 
 func (j job) Resume() { j() }
+
+// A large request that comes in pieces of any size is answered, a small one behind it too, and one that never ends ends its connection.
+func TestLargeRequestInPieces(t *testing.T) {
+	h := start(t, Options{}, produceAPI(echo))
+	c := h.dial(t)
+	big := frame(0, 3, 1, make([]byte, 3<<20+12345))
+	go func() {
+		for piece := 1; len(big) > 0; piece = piece*3%100_003 + 1 {
+			n := min(piece, len(big))
+			c.Write(big[:n])
+			big = big[n:]
+		}
+		c.Write(frame(0, 3, 2, []byte("small")))
+	}()
+	for want := range int32(2) {
+		if corr, _ := readResponse(t, c); corr != want+1 {
+			t.Fatal(corr)
+		}
+	}
+	c.Write(frame(0, 3, 3, make([]byte, 1<<20))[:700_001])
+	c.CloseWrite()
+	if _, _, err := tryRead(c); err != io.EOF {
+		t.Fatal(err)
+	}
+}
