@@ -193,13 +193,17 @@ func (ch *channel) answered(r core.Request, resp kmsg.Response) {
 	case *kmsg.StopReplicaResponse:
 		code = resp.ErrorCode
 		ev := core.StopReplicaAnswered{Broker: ch.id, Epoch: ch.epoch, Errors: make(map[core.TP]int16, len(resp.Partitions))}
-		if code != 0 {
-			for _, p := range r.StopReplica.Partitions {
+		for _, p := range r.StopReplica.Partitions {
+			if p.Delete {
 				ev.Errors[p.TP] = code
 			}
 		}
 		for _, p := range resp.Partitions {
-			ev.Errors[core.TP{Topic: p.Topic, Partition: p.Partition}] = p.ErrorCode
+			if tp := (core.TP{Topic: p.Topic, Partition: p.Partition}); code == 0 {
+				if _, deleted := ev.Errors[tp]; deleted {
+					ev.Errors[tp] = p.ErrorCode
+				}
+			}
 		}
 		put(ev)
 	case *kmsg.UpdateMetadataResponse:

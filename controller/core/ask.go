@@ -143,10 +143,10 @@ func (s *State) alter(b *batch, al *alteration) {
 	}
 }
 
-// lawfulISR: replicas of the partition, each once, the leader among them.
+// lawfulISR: replicas that the partition keeps, each once, the leader among them.
 func lawfulISR(isr []int32, p *partition) bool {
 	for i, id := range isr {
-		if contains(isr[:i], id) || !contains(p.assignment.Replicas, id) {
+		if contains(isr[:i], id) || !contains(p.candidates().Replicas, id) {
 			return false
 		}
 	}
@@ -247,18 +247,27 @@ func (s *State) abandon(b *batch, p *partition) {
 	}
 	awaited := p.awaited
 	p.altering, p.alters, p.awaited = nil, nil, nil
-	moves := p.moves
-	if p.moved != nil {
-		moves = append(moves, *p.moved)
-	}
-	p.moves, p.moved = nil, nil
-	for _, t := range moves {
-		s.moveAnswered(b, t, codeUnknownPartition)
-	}
+	p.assigning = false
+	s.abandonMoves(b, p)
 	for _, al := range alters {
 		s.altered(b, al, codeUnknownPartition, Leadership{})
 	}
 	for _, a := range awaited {
 		s.done(b, a)
+	}
+}
+
+// abandonMoves ends the moves of a partition that is being deleted, but for an assignment that is being written.
+func (s *State) abandonMoves(b *batch, p *partition) {
+	moves := p.moves
+	p.moves = nil
+	if p.next != nil && !p.assigning {
+		if p.moved != nil {
+			moves = append(moves, *p.moved)
+		}
+		p.next, p.moved = nil, nil
+	}
+	for _, t := range moves {
+		s.moveAnswered(b, t, codeUnknownPartition)
 	}
 }

@@ -1,5 +1,7 @@
 package core
 
+import "slices"
+
 // deletion is a topic's deletion under way.
 type deletion struct {
 	announced bool             // brokers know that the topic has no leaders any more
@@ -32,6 +34,9 @@ func (s *State) markDeletions(b *batch, topics []string) {
 		case t.deletion == nil:
 			b.note("topic %s is being deleted", name)
 			t.deletion = &deletion{asked: map[replica]bool{}, deleted: map[replica]bool{}, failed: map[replica]bool{}}
+			for _, p := range t.sorted() {
+				s.abandonMoves(b, p)
+			}
 		}
 	}
 }
@@ -51,7 +56,7 @@ func (s *State) resumeDeletions(b *batch) {
 func (s *State) resumeDeletion(b *batch, t *topic) {
 	d := t.deletion
 	for _, p := range t.partitions {
-		if p.writing != nil {
+		if p.writing != nil || p.assigning {
 			return
 		}
 	}
@@ -66,7 +71,7 @@ func (s *State) resumeDeletion(b *batch, t *topic) {
 	}
 	left := 0
 	for _, p := range ps {
-		for _, id := range p.assignment.Replicas {
+		for _, id := range s.everywhere(p) {
 			r := replica{p.tp, id}
 			if d.deleted[r] {
 				continue
@@ -140,4 +145,13 @@ func (s *State) topicDeleted(b *batch, r Result) {
 	}
 	delete(s.topics, t.name)
 	b.note("topic %s is deleted", t.name)
+}
+
+// everywhere are the replicas of a partition, and those on live brokers that are to be deleted because it has moved: a broker that is away
+// for ever must not keep a topic that it has no part in.
+func (s *State) everywhere(p *partition) []int32 {
+	return append(slices.Clone(p.assignment.Replicas), filter(p.doomed, func(r int32) bool {
+		_, alive := s.brokers[r]
+		return alive && !contains(p.assignment.Replicas, r)
+	})...)
 }

@@ -103,7 +103,7 @@ func (s *State) move(b *batch, t Target) {
 		s.moveAnswered(b, t, codeUnknownPartition)
 		return
 	}
-	if p.assigning != nil {
+	if p.next != nil {
 		p.moves = append(p.moves, t)
 		return
 	}
@@ -126,8 +126,53 @@ func (s *State) move(b *batch, t Target) {
 		return
 	}
 	b.note("partition %s is moved from %v to %v", p.tp, p.assignment.Replicas, target)
-	p.assigning, p.moved = &next, &t
-	b.assign(p, next)
+	s.begin(b, p, next, &t)
+}
+
+// begin brings a partition to another assignment: first the leadership goes to replicas that it keeps, then it is written. A
+// controller that ends between the two leaves a partition that is led as well as before.
+func (s *State) begin(b *batch, p *partition, next Assignment, t *Target) {
+	p.next, p.moved = &next, t
+	s.advance(b, p)
+}
+
+// advance takes the next step towards p.next, unless a write is under way.
+func (s *State) advance(b *batch, p *partition) {
+	if p.next == nil || p.assigning || p.writing != nil || s.topics[p.tp.Topic].deletion != nil {
+		return
+	}
+	if len(without(p.stands.ISR, p.next.Replicas)) > 0 {
+		if kept := filter(p.stands.ISR, func(r int32) bool { return contains(p.next.Replicas, r) && s.online(p, r) }); len(kept) > 0 {
+			s.settle(b, p)
+		}
+		if p.writing == nil {
+			s.giveUp(b, p)
+		}
+		return
+	}
+	p.assigning = true
+	b.assign(p, *p.next)
+}
+
+// giveUp leaves the assignment as it is: nobody who would stay is in sync, so what only the others hold would be lost.
+func (s *State) giveUp(b *batch, p *partition) {
+	b.warn("partition %s stays at %v: none of %v is in sync", p.tp, p.assignment.Replicas, p.next.Replicas)
+	t := p.moved
+	why := fmt.Sprintf("None of the replicas %s is in sync.", buffer(p.next.Replicas))
+	p.next, p.moved = nil, nil
+	if t != nil {
+		s.moveRefused(b, *t, codeInvalidReplicaAssignment, why)
+	}
+	s.nextMoves(b, p)
+}
+
+// nextMoves begins the moves that waited.
+func (s *State) nextMoves(b *batch, p *partition) {
+	waiting := p.moves
+	p.moves = nil
+	for _, t := range waiting {
+		s.move(b, t)
+	}
 }
 
 // refuseTarget says what is wrong with a target: none, a replica twice, a broker that cannot be, or a new one that is not alive. Its
@@ -174,27 +219,24 @@ func (s *State) assigned(b *batch, r Result) {
 	}
 	for _, n := range sortedKeys(r.Write.Assignments) {
 		p := t.partitions[n]
-		if p == nil || p.assigning == nil {
+		if p == nil || !p.assigning {
 			continue
 		}
-		next, moved := *p.assigning, p.moved
-		p.assigning, p.moved = nil, nil
+		next, moved := *p.next, p.moved
+		p.next, p.moved, p.assigning = nil, nil, false
+		code := codeNone
 		if r.Outcome == Done {
 			s.reassigned(b, p, next)
+		} else {
+			code = codeUnknownServerError
 		}
 		if moved != nil {
-			code := codeNone
-			if r.Outcome != Done {
-				code = codeUnknownServerError
-			}
 			s.moveAnswered(b, *moved, code)
 		}
-		s.maybeArrived(b, p)
-		waiting := p.moves
-		p.moves = nil
-		for _, target := range waiting {
-			s.move(b, target)
+		if r.Outcome == Done {
+			s.maybeArrived(b, p)
 		}
+		s.nextMoves(b, p)
 	}
 	if t.deletion != nil {
 		s.resumeDeletion(b, t)
@@ -220,38 +262,22 @@ func (s *State) reassigned(b *batch, p *partition, next Assignment) {
 
 // maybeArrived ends a move when all of its target is in sync: the target becomes the assignment.
 func (s *State) maybeArrived(b *batch, p *partition) {
-	if p.assigning != nil || !p.exists || p.writing != nil || s.topics[p.tp.Topic].deletion != nil {
-		return
-	}
-	target := p.assignment.target()
 	switch {
+	case p.next != nil || !p.exists || p.writing != nil || s.topics[p.tp.Topic].deletion != nil:
 	case !p.assignment.Moving():
 		if p.wished {
 			p.wished = false
 			b.clearMoves = append(b.clearMoves, p.tp)
 		}
-		return
-	case len(without(target, p.stands.ISR)) > 0:
-		return
+	case len(without(p.assignment.target(), p.stands.ISR)) == 0:
+		s.begin(b, p, Assignment{Replicas: p.assignment.target()}, nil)
 	}
-	// The leadership goes to the target first: if it ends half-way, the next controller finds the move where it is and ends it.
-	if !contains(target, p.stands.Leader) || len(without(p.stands.ISR, target)) > 0 {
-		p.arriving = true
-		s.settle(b, p)
-		if p.writing != nil {
-			return
-		}
-		p.arriving = false
-	}
-	next := Assignment{Replicas: target}
-	p.assigning = &next
-	b.assign(p, next)
 }
 
-// leaders are the replicas that may lead now: once a move arrives, only its target.
+// candidates are the replicas that may be in sync and lead: those that the assignment on the way keeps.
 func (p *partition) candidates() Assignment {
-	if p.arriving {
-		return Assignment{Replicas: p.assignment.target()}
+	if p.next != nil {
+		return *p.next
 	}
 	return p.assignment
 }

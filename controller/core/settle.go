@@ -126,7 +126,7 @@ func (s *State) written(b *batch, r Result) {
 	}
 	p.writing = nil
 	p.force = p.force || p.forced && r.Outcome != Done
-	p.forced, p.arriving = false, false
+	p.forced = false
 	defer s.asked(b, p, r)
 	created := !p.exists
 	switch r.Outcome {
@@ -150,10 +150,10 @@ func (s *State) written(b *batch, r Result) {
 		s.resumeDeletion(b, t)
 		return
 	}
-	if p.altering == nil || r.Outcome == Conflict {
+	if p.altering == nil || r.Outcome == Conflict || p.again {
 		s.tellRoles(b, p, created)
 	} else {
-		b.metadata(p) // its leader has asked for it, the followers need not know
+		b.metadata(p) // its leader has asked for it, and nobody came meanwhile: the followers need not know
 	}
 	if p.altering == nil && r.Outcome == Done {
 		s.stopDoomed(b, p)
@@ -161,6 +161,7 @@ func (s *State) written(b *batch, r Result) {
 	if p.again || p.force || r.Outcome == Conflict || p.altering != nil {
 		s.settle(b, p)
 	}
+	s.advance(b, p)
 	s.maybeArrived(b, p)
 }
 

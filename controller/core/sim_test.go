@@ -11,6 +11,7 @@ import (
 var (
 	simSeeds = flag.Int("seeds", 150, "how many seeds the simulation runs")
 	simSeed  = flag.Int64("seed", 0, "one seed of the simulation")
+	simTail  = flag.Int("tail", 40, "how many lines of the story of a failure are shown")
 )
 
 // The simulation: a ZooKeeper, brokers, and controllers of which some do not know that they are deposed; everything between them takes
@@ -33,6 +34,8 @@ type sim struct {
 	brokers map[int32]*simBroker
 	ctls    []*simController
 	led     map[string]int32 // partition and leader epoch: who led
+	leaving map[int32]bool
+	ref     uint64
 	log     []string
 }
 
@@ -54,7 +57,7 @@ func (m *sim) logf(format string, args ...any) { m.log = append(m.log, fmt.Sprin
 
 func (m *sim) fail(format string, args ...any) {
 	m.t.Helper()
-	tail := m.log[max(0, len(m.log)-40):]
+	tail := m.log[max(0, len(m.log)-*simTail):]
 	for _, l := range tail {
 		m.t.Log(l)
 	}
@@ -72,7 +75,7 @@ func TestSimulation(t *testing.T) {
 	for _, seed := range seeds {
 		m := &sim{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), unclean: seed%5 == 0, live: map[int32]int64{},
 			topics: map[string]map[int32]Assignment{}, states: map[TP]Leadership{}, deletes: map[string]bool{}, stood: map[string]bool{},
-			brokers: map[int32]*simBroker{}, led: map[string]int32{}}
+			brokers: map[int32]*simBroker{}, led: map[string]int32{}, leaving: map[int32]bool{}}
 		m.run()
 	}
 }
@@ -91,24 +94,76 @@ func (m *sim) run() {
 		}
 		m.check()
 	}
+	for id := range m.leaving { // who hands over stops then
+		m.die(id)
+	}
 	for id := range m.brokers {
 		if m.live[id] == 0 && m.seed%2 == 0 { // else who is dead stays so
 			m.register(id)
 		}
 	}
+	m.settle()
+	m.arrive()
+	m.rest()
+}
+
+// settle lets everything happen that is under way.
+func (m *sim) settle() {
 	for i := 0; m.progress(); i++ {
 		m.check()
 		if i > 100000 {
 			m.fail("it does not come to rest")
 		}
 	}
-	m.rest()
+}
+
+// arrive lets every leader take in all live replicas, after which no move to live brokers may be left.
+func (m *sim) arrive() {
+	for range 3 {
+		for _, tp := range m.sorted() {
+			if l := m.states[tp]; l.Leader >= 0 && m.live[l.Leader] != 0 {
+				up := func(id int32) bool {
+					return m.live[id] != 0 && (id == l.Leader || m.brokers[id].role[tp].LeaderEpoch == l.LeaderEpoch)
+				}
+				m.ask(tp, l, filter(m.topics[tp.Topic][tp.Partition].Replicas, up), m.current())
+			}
+		}
+		m.settle()
+	}
+	for _, tp := range m.sorted() {
+		a, l := m.topics[tp.Topic][tp.Partition], m.states[tp]
+		if a.Moving() && l.Leader >= 0 && !m.deletes[tp.Topic] && len(without(a.target(), sortedKeys(m.live))) == 0 {
+			m.fail("%s is at %v for ever: %s", tp, a, l)
+		}
+	}
+	if left := m.current().s.Unanswered(); len(left) > 0 {
+		m.fail("nobody answers %v", left)
+	}
+}
+
+func (m *sim) die(id int32) {
+	delete(m.live, id)
+	delete(m.leaving, id)
+	m.logf("broker %d dies", id)
+	m.hint(m.brokersNow)
+}
+
+// ask lets a leader ask a controller for another ISR.
+func (m *sim) ask(tp TP, l Leadership, isr []int32, c *simController) {
+	if equal(isr, l.ISR) {
+		return
+	}
+	m.ref++
+	ev := AlterIsr{Ref: m.ref, Broker: l.Leader, Epoch: m.live[l.Leader], Changes: []IsrChange{{TP: tp, LeaderEpoch: l.LeaderEpoch, ISR: isr, Version: l.Version}}}
+	m.logf("leader %d of %s asks for %v", l.Leader, tp, isr)
+	c.events = append(c.events, func() Event { return ev })
 }
 
 func (m *sim) current() *simController { return m.ctls[len(m.ctls)-1] }
 
 func (m *sim) register(id int32) {
 	m.zxid++
+	delete(m.leaving, id)
 	m.live[id] = m.zxid
 	m.brokers[id].role = map[TP]Leadership{}
 	m.logf("broker %d registers, epoch %d", id, m.zxid)
@@ -183,13 +238,11 @@ func (m *sim) key(tp TP, l Leadership) string { return fmt.Sprint(tp, l, l.Contr
 func (m *sim) trouble() {
 	r := m.rng
 	ids := sortedKeys(m.live)
-	switch r.Intn(12) {
+	switch r.Intn(15) {
 	case 0:
 		if len(ids) > 1 {
 			id := ids[r.Intn(len(ids))]
-			delete(m.live, id)
-			m.logf("broker %d dies", id)
-			m.hint(m.brokersNow)
+			m.die(id)
 		}
 	case 1:
 		if id := int32(r.Intn(4) + 1); m.live[id] == 0 || r.Intn(3) == 0 {
@@ -222,6 +275,41 @@ func (m *sim) trouble() {
 		if r.Intn(4) == 0 {
 			m.elect()
 		}
+	case 7:
+		if id := int32(r.Intn(4) + 1); m.live[id] != 0 && len(ids)-len(m.leaving) > 2 {
+			m.leaving[id] = true
+			m.ref++
+			ev := ControlledShutdown{Ref: m.ref, Broker: id, Epoch: m.live[id]}
+			m.logf("broker %d would like to stop", id)
+			c := m.ctls[r.Intn(len(m.ctls))]
+			c.events = append(c.events, func() Event { return ev })
+		}
+	case 8, 9:
+		tps := m.sorted()
+		if len(tps) == 0 {
+			return
+		}
+		tp := tps[r.Intn(len(tps))]
+		var target []int32 // nil cancels
+		if r.Intn(4) > 0 {
+			for _, i := range r.Perm(4)[:1+r.Intn(3)] {
+				target = append(target, int32(i+1))
+			}
+		}
+		m.ref++
+		ev := Reassign{Ref: m.ref, Targets: []Target{{TP: tp, Replicas: target}}, Znode: target != nil && r.Intn(2) == 0}
+		m.logf("%s shall move to %v", tp, target)
+		c := m.ctls[r.Intn(len(m.ctls))]
+		c.events = append(c.events, func() Event { return ev })
+	case 10:
+		tps := m.sorted()
+		if len(tps) == 0 {
+			return
+		}
+		m.ref++
+		ev := Elect{Ref: m.ref, Partitions: tps[:1+r.Intn(len(tps))], Unclean: m.unclean && r.Intn(2) == 0}
+		c := m.current()
+		c.events = append(c.events, func() Event { return ev }, func() Event { return Balance{10} })
 	default:
 		m.leaderWrites()
 	}
@@ -252,6 +340,10 @@ func (m *sim) leaderWrites() {
 			if id == l.Leader || m.live[id] != 0 && m.rng.Intn(2) == 0 {
 				isr = append(isr, id)
 			}
+		}
+		if m.rng.Intn(2) == 0 && m.live[l.Leader] != 0 {
+			m.ask(tp, l, isr, m.ctls[m.rng.Intn(len(m.ctls))])
+			return
 		}
 		l.ISR = isr
 		l.Version++
@@ -354,6 +446,13 @@ func (m *sim) write(c *simController, w Write) {
 			}
 			delete(m.states, tp)
 		}
+		for _, b := range m.brokers { // brokers that were away when a partition left them keep its files, as with Kafka
+			for tp := range b.onDisk {
+				if tp.Topic == w.TP.Topic {
+					delete(b.onDisk, tp)
+				}
+			}
+		}
 		delete(m.topics, w.TP.Topic)
 		delete(m.deletes, w.TP.Topic)
 		for k := range m.led {
@@ -364,6 +463,19 @@ func (m *sim) write(c *simController, w Write) {
 		m.hint(func() Event { return TopicsChanged{Names: sortedKeys(m.topics), New: nil} })
 	case ClearDeletion:
 		delete(m.deletes, w.TP.Topic)
+	case SetAssignments:
+		if m.topics[w.TP.Topic] == nil {
+			res.Outcome, res.Err = Failed, "gone"
+			break
+		}
+		for n, a := range w.Assignments {
+			tp := TP{w.TP.Topic, n}
+			if l, ok := m.states[tp]; ok && len(filter(l.ISR, func(id int32) bool { return contains(a.Replicas, id) })) == 0 {
+				m.fail("%s: no replica in sync is left of %s", w, l)
+			}
+			m.topics[w.TP.Topic][n] = a
+		}
+	case ClearMoves:
 	}
 	m.logf("%d: %s: outcome %d", c.epoch, w, res.Outcome)
 	c.events = append(c.events, func() Event { return WritesDone{[]Result{res}} })
@@ -375,6 +487,9 @@ func (m *sim) write(c *simController, w Write) {
 }
 
 func (m *sim) lawful(now Leadership, w Write) {
+	if w.To.LeaderEpoch == now.LeaderEpoch && w.To.Leader == now.Leader && contains(w.To.ISR, now.Leader) {
+		return // what its leader asked for
+	}
 	if w.To.LeaderEpoch <= now.LeaderEpoch {
 		m.fail("%s: leader epoch after %s", w, now)
 	}
@@ -417,13 +532,19 @@ func (m *sim) deliver(c *simController, id int32) {
 	case r.StopReplica != nil:
 		errs := map[TP]int16{}
 		for _, p := range r.StopReplica.Partitions {
-			errs[p.TP] = 0
+			if p.Delete {
+				errs[p.TP] = 0
+			}
 			if m.rng.Intn(10) == 0 && len(m.log) < 3000 {
-				errs[p.TP] = 56
+				if p.Delete {
+					errs[p.TP] = 56
+				}
 				continue
 			}
 			delete(b.role, p.TP)
-			delete(b.onDisk, p.TP)
+			if p.Delete {
+				delete(b.onDisk, p.TP)
+			}
 		}
 		c.events = append(c.events, func() Event { return StopReplicaAnswered{id, r.BrokerEpoch, errs} })
 	}

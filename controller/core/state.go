@@ -49,13 +49,14 @@ type partition struct {
 	preferred bool
 	// anyone: an unclean election was asked for. force: the leader epoch is to grow whatever choose says; forced, the write under way does it.
 	anyone, force, forced bool
-	// assigning is the assignment that is being written, moved the wish it begins to fulfil, moves those that wait.
-	assigning *Assignment
+	// next is the assignment on the way, assigning that it is being written, moved the wish it begins to fulfil, moves those that wait.
+	next      *Assignment
+	assigning bool
 	moved     *Target
 	moves     []Target
-	// wished: the move stands in /admin/reassign_partitions. arriving: its target takes over. doomed are replicas to be deleted.
-	wished, arriving bool
-	doomed           []int32
+	// wished: the move stands in /admin/reassign_partitions. doomed are replicas to be deleted.
+	wished bool
+	doomed []int32
 	// altering is the change of the ISR that is being written, alters those that wait until a write returns.
 	altering *alteration
 	alters   []*alteration

@@ -98,7 +98,8 @@ type (
 		Epoch  int64
 		Errors map[TP]int16
 	}
-	// StopReplicaAnswered is a broker's answer to a StopReplica request.
+	// StopReplicaAnswered is a broker's answer to a StopReplica request, about the replicas that it was to delete: who was only to stop a
+	// replica has not deleted it.
 	StopReplicaAnswered struct {
 		Broker int32
 		Epoch  int64
