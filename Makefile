@@ -56,3 +56,9 @@ golden:
 # Half an hour of 10,000 partitions, 1,000 connections, retention and restarts; memory, descriptors and goroutines are printed each minute.
 soak: build
 	$(GO) run ./tools/perf soak $(if $(MINUTES),-minutes $(MINUTES))
+
+.PHONY: torture
+
+# A cluster under load suffers faults, on a schedule that a seed decides: SEED=7 SECONDS=600 FAULTS=kill,cut KINDS=gregor,kafka,gregor ZK=debian IBP=2.6.
+torture: build
+	GREGOR_TORTURE=1 SEED=$(SEED) SECONDS=$(SECONDS) FAULTS=$(FAULTS) KINDS=$(KINDS) ZK=$(ZK) IBP=$(IBP) KEEP=$(KEEP) $(GO) test -count=1 -timeout 24h -v -run TestTorture ./integration/torture

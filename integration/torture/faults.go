@@ -1,0 +1,183 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gregor/integration/cluster"
+)
+
+// fault is one thing that can happen. begin makes it happen and returns what ends it.
+type fault struct {
+	name string
+	// alone: not beside another, and only when every replica is in sync.
+	alone bool
+	// shortest and longest it lasts.
+	shortest, longest time.Duration
+	begin             func(t *torture, r *rand.Rand) (what string, end func(ctx context.Context) error)
+}
+
+var all = []fault{
+	{name: "kill", shortest: 0, longest: 9 * time.Second, begin: func(t *torture, r *rand.Rand) (string, func(context.Context) error) {
+		n, role := t.victim(r)
+		n.Kill()
+		return fmt.Sprintf("kill -9 of broker %d, %s", n.ID, role), n.Start
+	}},
+	{name: "stop", shortest: 0, longest: 4 * time.Second, begin: func(t *torture, r *rand.Rand) (string, func(context.Context) error) {
+		n, role := t.victim(r)
+		ctx, cancel := context.WithTimeout(t.ctx, 40*time.Second)
+		defer cancel()
+		began := time.Now()
+		err := n.Stop(ctx)
+		what := fmt.Sprintf("clean stop of broker %d, %s, in %.2f s", n.ID, role, time.Since(began).Seconds())
+		if err != nil {
+			t.logf("stopping broker %d: %v", n.ID, err)
+		}
+		return what, n.Start
+	}},
+	{name: "pause", shortest: time.Second, longest: 12 * time.Second, begin: func(t *torture, r *rand.Rand) (string, func(context.Context) error) {
+		n, role := t.victim(r)
+		n.Pause()
+		return fmt.Sprintf("SIGSTOP of broker %d, %s", n.ID, role), func(context.Context) error { n.Resume(); return nil }
+	}},
+	{name: "zkkill", shortest: 0, longest: 10 * time.Second, begin: func(t *torture, _ *rand.Rand) (string, func(context.Context) error) {
+		t.c.KillZooKeeper()
+		return "kill -9 of ZooKeeper", t.c.StartZooKeeper
+	}},
+	{name: "zkpause", shortest: time.Second, longest: 12 * time.Second, begin: func(t *torture, _ *rand.Rand) (string, func(context.Context) error) {
+		t.c.PauseZooKeeper()
+		return "SIGSTOP of ZooKeeper", func(context.Context) error { t.c.ResumeZooKeeper(); return nil }
+	}},
+	{name: "cut", shortest: time.Second, longest: 12 * time.Second, begin: cutBrokers},
+	{name: "zkcut", shortest: time.Second, longest: 12 * time.Second, begin: func(t *torture, r *rand.Rand) (string, func(context.Context) error) {
+		n, role := t.victim(r)
+		return t.cut(r, n.ID, cluster.ZooKeeper, fmt.Sprintf("%d (%s)", n.ID, role), "ZooKeeper")
+	}},
+	{name: "full", shortest: time.Second, longest: 5 * time.Second, begin: fillDisk},
+	{name: "torn", alone: true, shortest: 0, longest: time.Second, begin: tear},
+	{name: "reassign", shortest: 0, longest: 2 * time.Second, begin: reassign},
+	{name: "elect", shortest: 0, longest: time.Second, begin: func(t *torture, _ *rand.Rand) (string, func(context.Context) error) {
+		ctx, cancel := context.WithTimeout(t.ctx, 10*time.Second)
+		defer cancel()
+		err := t.c.ElectPreferred(ctx)
+		return fmt.Sprintf("election of preferred leaders (%v)", err), func(context.Context) error { return nil }
+	}},
+}
+
+func cutBrokers(t *torture, r *rand.Rand) (string, func(context.Context) error) {
+	a := r.IntN(len(t.c.Nodes))
+	b := (a + 1 + r.IntN(len(t.c.Nodes)-1)) % len(t.c.Nodes)
+	x, y := t.c.Nodes[a].ID, t.c.Nodes[b].ID
+	return t.cut(r, x, y, fmt.Sprint(x), fmt.Sprint(y))
+}
+
+// cut cuts a link one way or both.
+func (t *torture) cut(r *rand.Rand, a, b int, nameA, nameB string) (string, func(context.Context) error) {
+	way, lose := r.IntN(3), r.IntN(2) == 0
+	if way != 1 {
+		t.c.Links.Cut(a, b)
+	}
+	if way != 0 {
+		t.c.Links.Cut(b, a)
+	}
+	arrow := []string{"from %s to %s", "backwards from %s to %s", "between %s and %s"}[way]
+	what := fmt.Sprintf("link cut "+arrow, nameA, nameB)
+	if lose {
+		what += ", connections lost"
+	}
+	return what, func(context.Context) error {
+		t.c.Links.Heal(a, b, lose)
+		t.c.Links.Heal(b, a, lose)
+		return nil
+	}
+}
+
+// fillDisk leaves no byte on a broker's file system. Its broker may go on, or stop as one without a log directory does.
+func fillDisk(t *torture, r *rand.Rand) (string, func(context.Context) error) {
+	n, role := t.victim(r)
+	ballast := filepath.Join(n.LogDir(), "..", "ballast")
+	f, err := os.Create(ballast)
+	if err == nil {
+		block := make([]byte, 64<<10)
+		for size := len(block); size >= 512; {
+			if _, err := f.Write(block[:size]); err != nil {
+				size /= 2
+			}
+		}
+		_ = f.Close()
+	}
+	return fmt.Sprintf("disk of broker %d full, %s", n.ID, role), func(ctx context.Context) error {
+		if err := os.Remove(ballast); err != nil {
+			return err
+		}
+		return n.Start(ctx) // if it ended
+	}
+}
+
+// tear kills a broker and, when the others have taken over, takes the ends of its logs away: what a loss of power does to one replica.
+func tear(t *torture, r *rand.Rand) (string, func(context.Context) error) {
+	n, role := t.victim(r)
+	n.Kill()
+	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
+	defer cancel()
+	if err := t.c.Wait(ctx, "others take over", func(v *cluster.View) error { return notIn(v, int32(n.ID)) }, t.topic); err != nil {
+		t.problem("%v", err)
+	}
+	torn := 0
+	dirs, _ := filepath.Glob(filepath.Join(n.LogDir(), t.topic+"-*", "*.log"))
+	for _, name := range dirs {
+		st, err := os.Stat(name)
+		if err != nil || r.IntN(4) == 0 {
+			continue
+		}
+		cut := min(st.Size(), int64(r.IntN(5000)))
+		if err := os.Truncate(name, st.Size()-cut); err == nil && cut > 0 {
+			torn++
+		}
+	}
+	return fmt.Sprintf("kill -9 of broker %d, %s, and the tails of %d logs torn off", n.ID, role, torn), n.Start
+}
+
+func notIn(v *cluster.View, id int32) error {
+	for _, p := range v.Partitions {
+		if p.Leader < 0 || p.Leader == id {
+			return fmt.Errorf("%v", p)
+		}
+		for _, in := range p.ISR {
+			if in == id {
+				return fmt.Errorf("%v", p)
+			}
+		}
+	}
+	return nil
+}
+
+// reassign gives a partition three brokers in another order.
+func reassign(t *torture, r *rand.Rand) (string, func(context.Context) error) {
+	p := int32(r.IntN(partitions))
+	var to []int32
+	for _, i := range r.Perm(len(t.c.Nodes))[:3] {
+		to = append(to, int32(t.c.Nodes[i].ID))
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, 10*time.Second)
+	defer cancel()
+	err := t.c.Reassign(ctx, t.topic, p, to)
+	return fmt.Sprintf("partition %d is moved to %v (%v)", p, to, err), func(context.Context) error { return nil }
+}
+
+// smallDisk mounts a file system of its own for a broker's logs.
+func smallDisk(dir string, megabytes int) (unmount func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes)); err != nil {
+		return nil, err
+	}
+	return func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }, nil
+}
