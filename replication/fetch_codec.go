@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -20,13 +21,18 @@ type fetchRequest struct {
 	f    *fetcher
 	list []*followed
 	gone []storage.TopicPartition
+
+	number int64
+	epoch  int32     // of the session
+	limit  time.Time // when it has failed without an answer
+	whole  bool      // it names everything
+	void   bool      // its session has ended: the answer means nothing
 }
 
 // gather decides what the request names.
 func (e *fetchRequest) gather() {
 	f := e.f
-	full := e.full()
-	if full {
+	if e.whole {
 		f.forget = f.forget[:0]
 		for _, part := range f.parts {
 			if e.fetchable(part) {
@@ -49,19 +55,20 @@ func (e *fetchRequest) gather() {
 	slices.SortFunc(e.gone, compareTP)
 }
 
-func (e *fetchRequest) full() bool { return e.v < 7 || e.f.session.epoch == 0 }
-
-func (e *fetchRequest) empty() bool { return e.full() && len(e.list) == 0 }
+// empty says that there is nothing to ask: nobody to follow, or nothing that the request under way does not ask already.
+func (e *fetchRequest) empty() bool {
+	return (e.whole || len(e.f.inFlight) > 0) && len(e.list)+len(e.gone) == 0
+}
 
 func (e *fetchRequest) fetchable(part *followed) bool {
-	return !part.removed && part.ready && !part.asks && part.until.IsZero()
+	return !part.removed && part.ready && !part.asks && !part.lost && part.until.IsZero()
 }
 
 func compareTP(a, b storage.TopicPartition) int {
 	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 }
 
-// sent notes that the leader has the request: what it named is in the session.
+// sent notes that the request is on its way: what it names is in the session.
 func (e *fetchRequest) sent() {
 	f := e.f
 	keep := f.changed[:0]
@@ -76,7 +83,14 @@ func (e *fetchRequest) sent() {
 	f.changed = keep
 	f.forget = f.forget[:0]
 	for _, part := range e.list {
-		part.inSession = true
+		if !part.inSession {
+			part.inSession, part.named = true, e.number
+		}
+	}
+	if e.epoch = f.session.epoch; !e.whole {
+		if f.session.epoch++; f.session.epoch < 0 {
+			f.session.epoch = 1
+		}
 	}
 }
 
@@ -84,23 +98,30 @@ func (e *fetchRequest) sent() {
 func (e *fetchRequest) settle(session int32) {
 	f := e.f
 	switch {
-	case session == 0: // there is none: the next request names everything again
-		f.session.id, f.session.epoch = 0, 0
-	case e.full():
-		f.session.id, f.session.epoch = session, 1
-	default:
-		f.session.epoch++
-		if f.session.epoch < 0 {
+	case !e.whole && session == 0: // it has ended: the next request names everything again
+		f.endSession(false)
+	case e.whole:
+		f.session.id, f.session.epoch, f.session.refused = session, 0, session == 0
+		if session != 0 {
 			f.session.epoch = 1
 		}
 	}
+}
+
+// wait is how long the leader may keep the request until there is something to say. The one that begins a session is answered at once,
+// because nothing can be added before the session is known.
+func (e *fetchRequest) wait() time.Duration {
+	if e.whole && e.v >= 7 && !e.f.session.refused {
+		return 0
+	}
+	return e.f.m.opt.Fetching.MaxWait
 }
 
 func (e *fetchRequest) append(b []byte) []byte {
 	opt := &e.f.m.opt.Fetching
 	flex := e.v >= 12
 	b = binary.BigEndian.AppendUint32(b, uint32(e.f.m.opt.BrokerID))
-	b = binary.BigEndian.AppendUint32(b, uint32(opt.MaxWait.Milliseconds()))
+	b = binary.BigEndian.AppendUint32(b, uint32(e.wait().Milliseconds()))
 	b = binary.BigEndian.AppendUint32(b, uint32(opt.MinBytes))
 	if e.v >= 3 {
 		b = binary.BigEndian.AppendUint32(b, uint32(opt.MaxBytes))

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gregor/storage"
 	"gregor/wire/peer"
@@ -40,8 +39,15 @@ type fetcher struct {
 	forget  []storage.TopicPartition
 	delayed []*followed
 	asking  []*followed // whose last epoch the leader is asked about
-	session struct{ id, epoch int32 }
-	failing bool // the last round failed: said once
+	lost    []*followed // whose offset the leader does not have
+	session struct {
+		id, epoch int32 // epoch is what the next request carries; 0 begins a session
+		refused   bool  // the leader has no room for one
+	}
+	rounds   int64           // requests so far
+	inFlight []*fetchRequest // whose answers are to come, two at most
+	spare    []*fetchRequest
+	failing  bool // the last round failed: said once
 }
 
 func newFetcher(fs *fetchers, id fetcherID) *fetcher {
@@ -85,15 +91,21 @@ func (f *fetcher) wakeUp() {
 	case f.wake <- struct{}{}:
 	default:
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.conn != nil {
+		f.mu.conn.Interrupt()
+	}
 }
 
 func (f *fetcher) run() {
 	defer f.hangUp()
 	for f.ctx.Err() == nil {
-		f.admit()
-		f.release(time.Now())
-		f.locate()
+		f.prepare()
 		err := f.askEpochs()
+		if err == nil {
+			f.findLost()
+		}
 		if err == nil && len(f.parts) > len(f.delayed) {
 			err = f.fetch()
 		} else if err == nil {
@@ -104,6 +116,13 @@ func (f *fetcher) run() {
 			f.failed(err)
 		}
 	}
+}
+
+// prepare finds out what the next request may name.
+func (f *fetcher) prepare() {
+	f.admit()
+	f.release(time.Now())
+	f.locate()
 }
 
 // admit takes in which partitions are to be followed now.
@@ -148,13 +167,29 @@ func (f *fetcher) change(part *followed) {
 	}
 }
 
+// firstBackoff is how soon a leader is asked again that has not heard of its leadership yet: usually it is about to. It doubles up to
+// replica.fetch.backoff.ms.
+const firstBackoff = 5 * time.Millisecond
+
+// early leaves a partition alone until its leader may know that it leads.
+func (f *fetcher) early(part *followed) {
+	wait := f.m.opt.Fetching.Backoff
+	if part.refusals < 16 {
+		wait = min(wait, firstBackoff<<part.refusals)
+		part.refusals++
+	}
+	f.delayFor(part, wait)
+}
+
 // delay leaves a partition alone for a while; the others go on.
-func (f *fetcher) delay(part *followed) {
+func (f *fetcher) delay(part *followed) { f.delayFor(part, f.m.opt.Fetching.Backoff) }
+
+func (f *fetcher) delayFor(part *followed, wait time.Duration) {
 	f.leaveSession(part)
 	if part.until.IsZero() {
 		f.delayed = append(f.delayed, part)
 	}
-	part.until = time.Now().Add(f.m.opt.Fetching.Backoff)
+	part.until = time.Now().Add(wait)
 	part.ready = false
 }
 
@@ -220,6 +255,9 @@ func (f *fetcher) hangUp() {
 	}
 	f.mu.Unlock()
 	f.endSession(false)
+	clear(f.inFlight)
+	f.inFlight = f.inFlight[:0]
+	f.session.refused = false
 }
 
 // endSession makes the next fetch name everything; replace asks the leader to put it in the place of the present session.
@@ -229,6 +267,9 @@ func (f *fetcher) endSession(replace bool) {
 	}
 	f.session.epoch = 0
 	f.forget = f.forget[:0]
+	for _, e := range f.inFlight {
+		e.void = true
+	}
 	for _, part := range f.parts {
 		part.inSession = false
 		if part.until.IsZero() {
@@ -295,85 +336,6 @@ func (f *fetcher) ask(part *followed) {
 	}
 }
 
-// fetch makes one round: a request, its answer, the appends.
-func (f *fetcher) fetch() error {
-	conn, err := f.connect()
-	if err != nil {
-		return err
-	}
-	opt := &f.m.opt.Fetching
-	e := fetchRequest{v: opt.Versions.Fetch, f: f}
-	e.gather()
-	if e.empty() {
-		f.sleep(f.untilNext())
-		return nil
-	}
-	body, err := conn.RawRoundTrip(fetchKey, opt.Versions.Fetch, peer.MaxResponse, e.append)
-	if err != nil {
-		return err
-	}
-	e.sent()
-	d := fetchAnswer{v: opt.Versions.Fetch}
-	if err := d.decode(body, f.answered); err != nil {
-		return fmt.Errorf("the answer to a fetch: %w", err)
-	}
-	if d.code != 0 {
-		// The session is gone at the leader: begin another.
-		if f.session.epoch == 0 {
-			return kerr.ErrorForCode(d.code)
-		}
-		f.log.Infof(f.name+"Node %d was unable to process the fetch request with (sessionId=%d, epoch=%d): %v", f.id.broker, f.session.id, f.session.epoch, kerr.ErrorForCode(d.code))
-		f.endSession(d.code != kerr.FetchSessionIDNotFound.Code)
-		return nil
-	}
-	f.failing = false
-	e.settle(d.session)
-	return nil
-}
-
-// answered takes in one partition of an answer.
-func (f *fetcher) answered(in *partitionAnswer) {
-	part := f.parts[storage.TopicPartition{Topic: in.topic, Partition: in.partition}]
-	if part == nil || !part.inSession {
-		return
-	}
-	switch in.code {
-	case 0:
-		f.took(part, in)
-	case kerr.OffsetOutOfRange.Code:
-		f.outOfRange(part)
-	case kerr.FencedLeaderEpoch.Code:
-		f.log.Infof(f.name+"Partition %v has an older epoch (%d) than the current leader. Will await the new LeaderAndIsr state before resuming fetching.", part.p.tp, part.epoch)
-		f.drop(part)
-	default:
-		f.log.Debugf(f.name+"Fetching %v: %v", part.p.tp, kerr.ErrorForCode(in.code))
-		f.delay(part)
-	}
-}
-
-func (f *fetcher) took(part *followed, in *partitionAnswer) {
-	if in.diverging {
-		pos, _, err := part.p.diverge(part.epoch, in.divergingEpoch, in.divergingEnd)
-		if err != nil {
-			f.broken(part, err)
-			return
-		}
-		part.pos = pos
-		f.change(part)
-		return
-	}
-	was := part.pos
-	in.offset = was.end
-	pos, err := part.p.replicate(part.epoch, &in.fromLeader)
-	if err != nil {
-		f.broken(part, err)
-		return
-	}
-	if part.pos = pos; pos != was {
-		f.change(part)
-	}
-}
-
 // broken deals with a partition that cannot be written now.
 func (f *fetcher) broken(part *followed, err error) {
 	var unexpected *storage.UnexpectedOffsetError
@@ -390,41 +352,4 @@ func (f *fetcher) broken(part *followed, err error) {
 		f.log.Errorf(f.name+"Error while processing data for partition %v, tried again in %v: %v", part.p.tp, f.m.opt.Fetching.Backoff, err)
 		f.delay(part)
 	}
-}
-
-// outOfRange deals with an offset that the leader does not have: this log is longer than the leader's, after an unclean election, or
-// ends before the leader's begins.
-func (f *fetcher) outOfRange(part *followed) {
-	pos, err := f.backInRange(part)
-	var code *kerr.Error
-	switch {
-	case errors.As(err, &code):
-		f.log.Warnf(f.name+"Asking the leader of %v where its log begins and ends: %v", part.p.tp, err)
-		f.delay(part)
-	case err != nil:
-		f.broken(part, err)
-	default:
-		part.pos = pos
-		f.change(part)
-	}
-}
-
-func (f *fetcher) backInRange(part *followed) (position, error) {
-	end, err := f.leaderOffset(part, LatestTimestamp)
-	if err != nil {
-		return position{}, err
-	}
-	if end < part.pos.end {
-		f.log.Warnf(f.name+"Reset fetch offset for partition %v from %d to current leader's latest offset %d", part.p.tp, part.pos.end, end)
-		return part.p.truncate(part.epoch, end)
-	}
-	start, err := f.leaderOffset(part, EarliestTimestamp)
-	if err != nil {
-		return position{}, err
-	}
-	f.log.Warnf(f.name+"Reset fetch offset for partition %v from %d to current leader's start offset %d", part.p.tp, part.pos.end, start)
-	if start > part.pos.end {
-		return part.p.startAt(part.epoch, start)
-	}
-	return part.p.position(part.epoch)
 }

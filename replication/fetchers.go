@@ -98,7 +98,10 @@ type followed struct {
 	// asks: the leader is asked about the last epoch before the first fetch.
 	asks      bool
 	inSession bool
-	changed   bool // in the fetcher's list of what the next request must name
+	named     int64 // the number of the request that brought it into the session
+	lost      bool  // in the fetcher's list of those whose offset the leader does not have
+	refusals  int   // answers in a row that the leader does not lead it (yet)
+	changed   bool  // in the fetcher's list of what the next request must name
 	until     time.Time
 }
 

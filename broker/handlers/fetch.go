@@ -214,7 +214,7 @@ func (op *fetchOp) begin() {
 	}
 	s, code := op.h.Sessions.use(op)
 	if code != 0 {
-		op.refuse(code)
+		op.refuse(code, 0)
 		return
 	}
 	if s == nil {
@@ -227,11 +227,11 @@ func (op *fetchOp) begin() {
 	s.serve(op)
 }
 
-// refuse answers the whole request with an error; the session id of the answer is 0.
-func (op *fetchOp) refuse(code int16) {
+// refuse answers the whole request with an error, or with nothing new.
+func (op *fetchOp) refuse(code int16, session int32) {
 	p := op.r.NewResponse()
 	e := fetchEncoder{v: op.r.Version, p: p}
-	e.response(code, 0, nil)
+	e.response(code, session, nil)
 	op.resumed()
 	op.r.CountErrors(code, 1)
 	op.r.Complete(p)
@@ -358,8 +358,9 @@ func (op *fetchOp) readAll(others int) (wait bool) {
 			known++
 		}
 		if f.code != 0 {
-			// An unknown partition does not end the wait of the others, any other error does.
-			end = end || f.code != kerr.UnknownTopicOrPartition.Code
+			// An unknown partition does not end the wait of the others, any other error does. But a follower knows of the leadership
+			// before its leader only for a moment, and must not hear of it at the end of the wait.
+			end = end || f.code != kerr.UnknownTopicOrPartition.Code || op.replica >= 0
 			continue
 		}
 		op.read(f, limit, minOne)

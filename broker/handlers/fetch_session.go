@@ -203,11 +203,16 @@ func (c *SessionCache) use(op *fetchOp) (*session, int16) {
 	s.size.Store(int32(len(s.parts)))
 	s.epoch = nextEpoch(s.epoch)
 	if late := s.cur; late != nil {
-		// Its answer would carry an epoch that is over.
 		s.cur = nil
 		late.h.deadlines.remove(&late.deadline)
 		late.spent = !s.set.Unpark() // it is about to be resumed, and must find itself abandoned
-		late.refuse(kerr.InvalidFetchSessionEpoch.Code)
+		if op.r.SameConnection(late.r) {
+			// A follower that does not wait for the answer: it has more to ask. What has moved is left to the new request.
+			late.refuse(0, s.id)
+		} else {
+			// Its answer would carry an epoch that is over.
+			late.refuse(kerr.InvalidFetchSessionEpoch.Code, 0)
+		}
 	}
 	if len(s.parts) == 0 {
 		s.mu.Unlock()

@@ -360,17 +360,27 @@ func TestFetchSessionWaits(t *testing.T) {
 			t.Fatalf("%q, want %q", got, want)
 		}
 	}
-	// A second request of the session ends the first.
+	// A second request of the session ends the first: over the same connection with nothing new, over another with an error.
 	req = sessionFetch(id, 21)
 	req.MaxWaitMillis = 60_000
 	addPartition(req, "t", 0, 20)
 	c.send(req)
 	next := sessionFetch(id, 22)
 	c.send(next)
-	if got := describe(t, c.recv(req).(*kmsg.FetchResponse)); got != "error 71" {
-		t.Error(got)
+	if got := c.recv(req).(*kmsg.FetchResponse); got.SessionID != id || describe(t, got) != "" {
+		t.Error(got.SessionID, describe(t, got))
 	}
 	if got := describe(t, c.recv(next).(*kmsg.FetchResponse)); got != "" {
+		t.Error(got)
+	}
+	req = sessionFetch(id, 23)
+	req.MaxWaitMillis = 60_000
+	c.send(req)
+	other := pl.dial()
+	for got := "error 71"; got == "error 71"; { // until the former has arrived
+		got = describe(t, other.call(sessionFetch(id, 24)).(*kmsg.FetchResponse))
+	}
+	if got := describe(t, c.recv(req).(*kmsg.FetchResponse)); got != "error 71" {
 		t.Error(got)
 	}
 }

@@ -67,6 +67,9 @@ type Request struct {
 // ConnID is Kafka's connection id, local-remote-index, as logs and fetch sessions show it.
 func (r *Request) ConnID() string { return r.conn.ID() }
 
+// SameConnection says whether both requests came over one connection.
+func (r *Request) SameConnection(o *Request) bool { return r.conn == o.conn }
+
 // FileRange is a reference to an open file. Release is called exactly once per Response.AddFile, sent or not. While it is held the
 // descriptor stays open and the bytes in the range do not change.
 type FileRange interface {
