@@ -46,7 +46,8 @@ func (l *Log) read(offset int64, maxBytes int, minOne bool, upTo int64) (Slice, 
 		if len(segs) == 0 {
 			return Slice{Start: OffsetMetadata{Offset: offset, SegmentBase: offset}}, nil
 		}
-		return Slice{}, &OffsetOutOfRangeError{Partition: l.tp, Offset: offset, LogStart: l.start.Load(), LogEnd: leo}
+		// The list without the deleted segments is published before the log start that follows from it.
+		return Slice{}, &OffsetOutOfRangeError{Partition: l.tp, Offset: offset, LogStart: max(l.start.Load(), segs[0].base), LogEnd: leo}
 	}
 	for ; i < len(segs); i++ {
 		s := segs[i]
