@@ -111,8 +111,9 @@ func (b *Broker) connect(ctx context.Context) (err error) {
 	if b.counts != nil {
 		opt.Metrics = &b.counts.ZooKeeper
 	}
+	b.log.Infof("Connecting to zookeeper on %s", zc.Connect)
 	if b.zk, err = zkmeta.Dial(ctx, opt); err != nil {
-		return err
+		return fmt.Errorf("%w; check zookeeper.connect and that the server runs", err)
 	}
 	return b.zk.EnsurePaths(ctx)
 }

@@ -34,7 +34,7 @@ func StartZooKeeper(opt Options) (*ZooKeeper, error) {
 	}
 	ln, err := listen("tcp", servers[0])
 	if err != nil {
-		return nil, fmt.Errorf("embedded ZooKeeper: listen on %s (zookeeper.connect): %w", servers[0], err)
+		return nil, fmt.Errorf("embedded ZooKeeper: listen on %s: %w; another ZooKeeper or broker may run there: stop it, or give zookeeper.connect another address", servers[0], err)
 	}
 	srv, err := zkserver.New(zkserver.Options{
 		FS:       opt.FS,

@@ -50,7 +50,7 @@ func (b *Broker) askToStop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	req := kmsg.NewPtrControlledShutdownRequest()
 	req.Version = b.cfg.InterBrokerVersion.InterBroker().ControlledShutdown

@@ -306,18 +306,18 @@ func (f *fetcher) leaderOffset(part *followed, timestamp int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, t := range msg.(*kmsg.ListOffsetsResponse).Topics {
-		for _, p := range t.Partitions {
-			switch {
-			case p.ErrorCode != 0:
-				return 0, kerr.ErrorForCode(p.ErrorCode)
-			case req.Version == 0 && len(p.OldStyleOffsets) > 0:
-				return p.OldStyleOffsets[0], nil
-			}
-			return p.Offset, nil
-		}
+	resp := msg.(*kmsg.ListOffsetsResponse)
+	if len(resp.Topics) == 0 || len(resp.Topics[0].Partitions) == 0 {
+		return 0, kerr.UnknownServerError
 	}
-	return 0, kerr.UnknownServerError
+	p := &resp.Topics[0].Partitions[0]
+	switch {
+	case p.ErrorCode != 0:
+		return 0, kerr.ErrorForCode(p.ErrorCode)
+	case req.Version == 0 && len(p.OldStyleOffsets) > 0:
+		return p.OldStyleOffsets[0], nil
+	}
+	return p.Offset, nil
 }
 
 // askEpochs asks the leader where the last epochs of this broker's logs end, and truncates to where the logs part (KIP-101). From version

@@ -30,7 +30,6 @@ type logDir struct {
 
 	checkpointMu sync.Mutex                  // one writer of checkpoints at a time
 	removed      map[TopicPartition]struct{} // deleted, but perhaps still in the checkpoints; under Manager.mu
-	hasCleaner   bool                        // cleaner-offset-checkpoint was made; under checkpointMu
 	reserved     int64                       // size of the reserve file; under checkpointMu
 
 	spaceMu  sync.Mutex
@@ -44,7 +43,7 @@ func (d *logDir) unlock() {
 		d.lock.Close()
 	}
 	if d.sync != nil {
-		d.sync.Close()
+		_ = d.sync.Close()
 	}
 }
 

@@ -488,7 +488,6 @@ func (s *segment) find(offset int64, limit int32) (pos, size int32, ok bool, err
 		}
 	}
 	if !known && offset > s.base {
-		pos = 0
 		if pos, err = s.indexed(offset); err != nil {
 			return 0, 0, false, err
 		}

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
 )
 
 // cutter is a dialer whose connections can be cut, and whose dialing can be refused.
@@ -401,5 +404,23 @@ func TestDialSaysWhatItTried(t *testing.T) {
 		if got := fmt.Sprint(servers, " ", chroot); err != nil || got != want {
 			t.Errorf("%s: %s, %v", s, got, err)
 		}
+	}
+}
+
+func TestALostConnectionAndItsReturnAreLogged(t *testing.T) {
+	log, lines := test.NewNullLogger()
+	d := &cutter{}
+	c := dialTest(t, Options{Dialer: d.dial, Log: log})
+	evs := events(c)
+	d.cut(false)
+	wait(t, evs, "reconnection", func(ev Event) bool { return ev.Kind == Reconnected })
+	var said []string
+	for _, e := range lines.AllEntries() {
+		if e.Level <= logrus.InfoLevel {
+			said = append(said, e.Message)
+		}
+	}
+	if len(said) != 2 || !strings.HasPrefix(said[0], "lost the connection to ZooKeeper at ") || !strings.HasPrefix(said[1], "connected to ZooKeeper at ") {
+		t.Errorf("the log says %q", said)
 	}
 }

@@ -127,7 +127,7 @@ func (s *session) stateChanged(state zk.State) {
 	}
 	switch state {
 	case zk.StateHasSession:
-		first := s.generation == 0
+		first, back := s.generation == 0, s.lost != nil
 		s.id = s.conn.SessionID()
 		s.generation++
 		s.up = true
@@ -136,6 +136,9 @@ func (s *session) stateChanged(state zk.State) {
 			s.lost = nil
 		}
 		clear(c.mu.armed) // what the server still watches for us is not to be trusted: everything is read again
+		if back {
+			c.opt.Log.Infof("connected to ZooKeeper at %s again; session 0x%x goes on", c.opt.Connect, s.id)
+		}
 		c.opt.Log.Debugf("ZooKeeper session 0x%x, timeout %v, connection %d", s.id, s.timeout, s.generation)
 		switch {
 		case !first:

@@ -40,7 +40,7 @@ var keyFactories = map[string]func() hash.Hash{
 }
 
 // ErrNoSecret is a password without a secret to encrypt it with. Its text is Kafka's.
-var ErrNoSecret = errors.New("Password encoder secret not configured") //nolint:staticcheck // the text that clients know
+var ErrNoSecret = errors.New("Password encoder secret not configured") // the text that clients know
 
 // NewPasswordEncoder makes an encoder from password.encoder.* keys; what is not given has Kafka's default.
 func NewPasswordEncoder(props map[string]string) (PasswordEncoder, error) {
@@ -93,7 +93,7 @@ func (e PasswordEncoder) block(salt []byte) (cipher.Block, error) {
 // Encode encrypts a password with a new salt.
 func (e PasswordEncoder) Encode(password string) (string, error) {
 	salt := make([]byte, passwordSaltBytes)
-	rand.Read(salt) //nolint:errcheck // never fails
+	rand.Read(salt) // never fails
 	block, err := e.block(salt)
 	if err != nil {
 		return "", err
@@ -107,11 +107,11 @@ func (e PasswordEncoder) Encode(password string) (string, error) {
 			return "", err
 		}
 		iv = make([]byte, gcm.NonceSize())
-		rand.Read(iv) //nolint:errcheck // never fails
+		rand.Read(iv) // never fails
 		sealed, tag = gcm.Seal(nil, iv, []byte(password), nil), ",authenticationTagLength:"+strconv.Itoa(8*gcm.Overhead())
 	} else {
 		iv = make([]byte, aes.BlockSize)
-		rand.Read(iv) //nolint:errcheck // never fails
+		rand.Read(iv) // never fails
 		pad := aes.BlockSize - len(password)%aes.BlockSize
 		sealed = []byte(password + strings.Repeat(string(rune(pad)), pad))
 		cipher.NewCBCEncrypter(block, iv).CryptBlocks(sealed, sealed)
@@ -120,7 +120,7 @@ func (e PasswordEncoder) Encode(password string) (string, error) {
 		b64(sealed), e.KeyBits, e.Cipher, b64(iv), e.KeyFactory, javaLength(password), tag, b64(salt), e.Iterations), nil
 }
 
-var errUndecodable = errors.New("Password could not be decoded") //nolint:staticcheck // the text that people know
+var errUndecodable = errors.New("Password could not be decoded") // the text that people know
 
 // Decode decrypts what Encode, or Kafka, made with the same secret; how it was made stands in it.
 func (e PasswordEncoder) Decode(encoded string) (string, error) {

@@ -42,7 +42,7 @@ func Listen(addr string, listen func(network, addr string) (net.Listener, error)
 	}
 	ln, err := listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("metrics: cannot listen on %s (metrics.listener, or JMX_PORT): %w", addr, err)
+		return nil, fmt.Errorf("metrics: cannot listen on %s: %w; it needs an address that nothing else listens on (metrics.listener, or JMX_PORT)", addr, err)
 	}
 	s := &Server{log: log, ln: ln, served: make(chan struct{}), runtime: newRuntime()}
 	s.cpu.start = time.Now()
@@ -73,7 +73,7 @@ func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 
 // Close ends it; a scrape under way is cut off.
 func (s *Server) Close() {
-	s.http.Close()
+	_ = s.http.Close()
 	<-s.served
 }
 
@@ -92,7 +92,7 @@ func (s *Server) mux() *http.ServeMux {
 		m.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 		paths += "/debug/pprof/\n"
 	}
-	m.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, paths) })
+	m.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, paths) })
 	return m
 }
 
@@ -102,7 +102,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.Header().Set("Content-Encoding", "gzip")
 		z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
-		defer z.Close()
+		defer func() { _ = z.Close() }() // the client has gone
 		out = z
 	}
 	if err := s.write(r.Context(), out); err != nil && r.Context().Err() == nil {
@@ -203,5 +203,5 @@ func report(w http.ResponseWriter, checks []check) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	io.WriteString(w, b.String())
+	fmt.Fprint(w, b.String())
 }

@@ -118,7 +118,7 @@ func (r *Request) settle(p *Response) bool {
 		r.completed = time.Since(r.ReceivedAt)
 	}
 	if r.logged != nil && p != nil {
-		header := 8 + int(wire.ResponseHeaderVersion(r.Key, r.Version))
+		header := 8 + wire.ResponseHeaderVersion(r.Key, r.Version)
 		r.logged.Response = r.conn.srv.opt.RequestLog.Answer(r, p.B[min(header, len(p.B)):], p.fileBytes)
 	}
 	if p != nil {

@@ -73,10 +73,10 @@ func newConn(s *Server, l *listener, nc net.Conn, host string) *conn {
 	c.mu.room.L = &c.mu.Mutex
 	if t, ok := nc.(*net.TCPConn); ok {
 		if s.opt.SendBuffer > 0 {
-			t.SetWriteBuffer(s.opt.SendBuffer)
+			_ = t.SetWriteBuffer(s.opt.SendBuffer)
 		}
 		if s.opt.ReceiveBuffer > 0 {
-			t.SetReadBuffer(s.opt.ReceiveBuffer)
+			_ = t.SetReadBuffer(s.opt.ReceiveBuffer)
 		}
 	}
 	c.in.init(c)

@@ -95,7 +95,7 @@ func (s *Server) Listen() error {
 func (s *Server) open(lc ListenerConfig) (*listener, error) {
 	ln, err := s.opt.Listen("tcp", lc.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("listener %s: cannot listen on %s: %w", lc.Name, lc.Addr, err)
+		return nil, fmt.Errorf("listener %s: cannot listen on %s: %w; it needs an address of this machine that nothing else listens on (listeners)", lc.Name, lc.Addr, err)
 	}
 	return &listener{ListenerConfig: lc, ln: ln, rate: newRateLimit(lc.ConnectionRate)}, nil
 }

@@ -157,19 +157,17 @@ func apache(t *testing.T, root, dir string, list [][]string) []*answer {
 		t.Fatalf("DumpLog.java: %v\n%s", err, &stderr)
 	}
 	var answers []*answer
-	for s := bufio.NewScanner(bytes.NewReader(out)); ; {
-		s.Buffer(nil, 64<<20)
-		for s.Scan() {
-			var code int
-			f := strings.Split(s.Text(), " ")
-			fmt.Sscan(f[0], &code) //nolint:errcheck // our own program's number
-			stdout, _ := base64.StdEncoding.DecodeString(f[1])
-			errs, _ := base64.StdEncoding.DecodeString(f[2])
-			answers = append(answers, newAnswer(list[len(answers)], code, string(stdout), string(errs), dir))
-		}
-		must(t, s.Err())
-		break
+	s := bufio.NewScanner(bytes.NewReader(out))
+	s.Buffer(nil, 64<<20)
+	for s.Scan() {
+		var code int
+		f := strings.Split(s.Text(), " ")
+		fmt.Sscan(f[0], &code) // our own program's number
+		stdout, _ := base64.StdEncoding.DecodeString(f[1])
+		errs, _ := base64.StdEncoding.DecodeString(f[2])
+		answers = append(answers, newAnswer(list[len(answers)], code, string(stdout), string(errs), dir))
 	}
+	must(t, s.Err())
 	if len(answers) != len(list) {
 		t.Fatalf("Apache's class gave %d answers to %d calls\n%s", len(answers), len(list), &stderr)
 	}

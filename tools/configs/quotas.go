@@ -248,7 +248,7 @@ func (a *adminMode) alterScram(ctx context.Context, names []string, add map[stri
 			return err
 		}
 		salt := make([]byte, 32)
-		rand.Read(salt) //nolint:errcheck // never fails
+		rand.Read(salt) // never fails
 		salted, err := saltedPassword(k, password, salt, iterations)
 		if err != nil {
 			return err

@@ -429,7 +429,7 @@ func encodeCredentials(add map[string]string) error {
 			return err
 		}
 		salt := make([]byte, 32)
-		rand.Read(salt) //nolint:errcheck // never fails
+		rand.Read(salt) // never fails
 		salted, err := saltedPassword(mechanism, password, salt, iterations)
 		if err != nil {
 			return err

@@ -38,7 +38,7 @@ func newParser() *cli.Parser {
 // Main runs the command and returns its exit code.
 func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	p := newParser()
-	if len(args) == 0 {
+	if len(args) == 0 || len(args) == 1 && args[0] == "--help" {
 		return p.Usage(stderr, "An interactive shell for getting topic offsets.")
 	}
 	o, err := p.Parse(args)

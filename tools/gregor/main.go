@@ -30,10 +30,12 @@ func run(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	switch name := args[0]; name {
 	case "help", "--help", "-h":
 		if len(args) > 1 {
-			if c := find(strings.TrimSuffix(args[1], ".sh")); c != nil {
-				c.main([]string{"--help"}, stdin, stdout, stdout)
-				return 0
+			c := find(strings.TrimSuffix(args[1], ".sh"))
+			if c == nil {
+				return unknown(args[1], stderr)
 			}
+			c.main([]string{"--help"}, stdin, stdout, stdout)
+			return 0
 		}
 		return help(stdout)
 	case "completion":
@@ -44,11 +46,15 @@ func run(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	default:
 		c := find(strings.TrimSuffix(name, ".sh"))
 		if c == nil {
-			fmt.Fprintf(stderr, "gregor: no command %q; `gregor help` lists them\n", name)
-			return 1
+			return unknown(name, stderr)
 		}
 		return c.main(args[1:], stdin, stdout, stderr)
 	}
+}
+
+func unknown(name string, stderr io.Writer) int {
+	fmt.Fprintf(stderr, "gregor: no command %q; `gregor help` lists them\n", name)
+	return 1
 }
 
 func help(w io.Writer) int {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -207,19 +208,27 @@ func (p *process) progress(done, total int) {
 }
 
 func (p *process) banner(b *broker.Broker, zk *broker.ZooKeeper) {
-	addr := net.Addr(nil)
+	addr := ""
 	for _, l := range p.cfg.Listeners {
 		if a := b.Addr(l.Name); a != nil {
-			addr = a
+			addr = reachable(a)
 			break
 		}
 	}
-	fmt.Fprintf(p.stdout, "\nGregor is ready.\n  Kafka clients:  %v\n", addr)
+	fmt.Fprintf(p.stdout, "\nGregor is ready.\n  Kafka clients:  %s\n", addr)
 	if zk != nil {
 		fmt.Fprintf(p.stdout, "  ZooKeeper:      %v (embedded)\n", zk.Addr())
 	}
-	fmt.Fprintf(p.stdout, "  Data:           %s\nTry:\n  scripts/kafka-topics.sh --bootstrap-server %v --create --topic hello --partitions 3\nCtrl-C stops it.\n\n",
+	fmt.Fprintf(p.stdout, "  Data:           %s\nTry:\n  scripts/kafka-topics.sh --bootstrap-server %s --create --topic hello --partitions 3\nCtrl-C stops it.\n\n",
 		strings.Join(p.cfg.Log.Dirs, ","), addr)
+}
+
+// reachable is a for who stands on this machine: a listener on every interface is reached at localhost.
+func reachable(a net.Addr) string {
+	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(t.Port))
+	}
+	return a.String()
 }
 
 // dumpGoroutines writes what every goroutine does on SIGQUIT and goes on, as a JVM answers `kill -3` with its threads.

@@ -81,7 +81,7 @@ func runClass(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		break
 	}
-	if len(args) == 0 {
+	if len(args) == 0 || args[0] == "--help" {
 		fmt.Fprintln(stdout, "USAGE: kafka-run-class.sh [-daemon] [-name servicename] [-loggc] classname [opts]")
 		return 1
 	}

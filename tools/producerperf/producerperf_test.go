@@ -24,7 +24,7 @@ func TestTheLastLineHasKafkasColumns(t *testing.T) {
 	s.record(0, time.Now(), 100)
 	s.record(1, time.Now(), 100)
 	s.total()
-	out.Flush() //nolint:errcheck // memory
+	out.Flush() // memory
 	line := regexp.MustCompile(`^2 records sent, \d+\.\d{6} records/sec \(\d+\.\d\d MB/sec\), \d+\.\d\d ms avg latency, \d+\.\d\d ms max latency, \d+ ms 50th, \d+ ms 95th, \d+ ms 99th, \d+ ms 99\.9th\.\n$`)
 	if !line.MatchString(b.String()) {
 		t.Errorf("%q", b.String())

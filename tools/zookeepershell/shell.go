@@ -266,6 +266,9 @@ func (sh *shell) run(words []string) {
 const unknownCommand = 127
 
 func (sh *shell) fail(message string) {
+	if strings.HasPrefix(message, "KeeperErrorCode = ConnectionLoss ") {
+		fmt.Fprintf(sh.err, "gregor: no ZooKeeper answers at %s; check the address and that the server runs\n", sh.server)
+	}
 	fmt.Fprintln(sh.err, message)
 	sh.code = 1
 }

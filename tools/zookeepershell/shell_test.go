@@ -1,7 +1,9 @@
 package zookeepershell
 
 import (
+	"bytes"
 	"fmt"
+	"net"
 	"reflect"
 	"strings"
 	"testing"
@@ -70,5 +72,20 @@ func TestAccessListsAreReadAndWritten(t *testing.T) {
 	}
 	if want := "nonsense does not have the form scheme:id:perm\nUnknown perm type: x\n"; errs.String() != want {
 		t.Errorf("%q, want %q", errs.String(), want)
+	}
+}
+
+func TestAServerThatIsNotThereIsNamed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	var stdout, stderr bytes.Buffer
+	code := Main([]string{addr, "ls", "/"}, strings.NewReader(""), &stdout, &stderr)
+	want := "gregor: no ZooKeeper answers at " + addr + "; check the address and that the server runs\nKeeperErrorCode = ConnectionLoss for /\n"
+	if code != 1 || stderr.String() != want {
+		t.Errorf("exit code %d, %q, want 1, %q", code, &stderr, want)
 	}
 }

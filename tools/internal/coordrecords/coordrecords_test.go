@@ -208,10 +208,10 @@ func FuzzDecoders(f *testing.F) {
 		f.Add(s.key, s.value)
 	}
 	f.Fuzz(func(_ *testing.T, key, value []byte) {
-		DumpOffsets(key, value)       //nolint:errcheck // it must not panic
-		DumpTransaction(key, value)   //nolint:errcheck
-		FormatOffset(key, value)      //nolint:errcheck
-		FormatGroup(key, value)       //nolint:errcheck
-		FormatTransaction(key, value) //nolint:errcheck
+		DumpOffsets(key, value) // it must not panic
+		DumpTransaction(key, value)
+		FormatOffset(key, value)
+		FormatGroup(key, value)
+		FormatTransaction(key, value)
 	})
 }

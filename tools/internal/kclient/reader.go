@@ -112,7 +112,7 @@ func (r *Reader) begin(t *kmsg.MetadataResponseTopic) {
 	at := map[int32]kgo.Offset{}
 	for i := range t.Partitions {
 		id := t.Partitions[i].Partition
-		at[id] = r.Client.OptValue(kgo.ConsumeResetOffset).(kgo.Offset) //nolint:errcheck,forcetypeassert // the option's own type
+		at[id] = r.Client.OptValue(kgo.ConsumeResetOffset).(kgo.Offset) // the option's own type
 		r.Partitions = append(r.Partitions, id)
 	}
 	slices.Sort(r.Partitions)
