@@ -22,7 +22,7 @@ type ISRAnswer struct {
 	Leader, LeaderEpoch int32
 	ISR                 []int32
 	Version             int32
-	// Err says that nothing is known of what stands: ErrISRRefused, when the leadership that asked is over.
+	// Err says that the wish was refused, so that what stood before stands: ErrISRRefused.
 	Err error
 }
 
@@ -48,11 +48,17 @@ func commas(ids []int32) string {
 	return string(b)
 }
 
+// isrRefusedPause is how long a leader waits after a refusal before it asks for a larger ISR again.
+const isrRefusedPause = time.Second
+
 // expand asks that a follower join.
 func (p *Partition) expand(replica int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.isr == nil || p.mu.log == nil || p.m.opt.ISR == nil {
+		return
+	}
+	if p.m.opt.now().Before(p.mu.isrRetry) {
 		return
 	}
 	if next := p.mu.isr.Joins(replica, p.mu.log.HighWatermark()); next != nil {
@@ -71,28 +77,45 @@ func (m *Manager) shrinkISRs() {
 	}
 	now := m.opt.now()
 	m.Partitions(func(p *Partition) bool {
-		if p.lagging(now) {
+		lags, moved := p.lagging(now)
+		if moved {
+			p.notify(nil)
+		}
+		if lags {
 			p.shrink(now)
 		}
 		return true
 	})
 }
 
-// lagging is a cheap look whether shrink has something to do.
-func (p *Partition) lagging(now time.Time) bool {
+// lagging is a cheap look whether shrink has something to do. It flushes what only the remaining replicas will hold, if they are fewer
+// than min.insync.replicas, and lets the high watermark go on that waited for a follower which does not count any more.
+func (p *Partition) lagging(now time.Time) (lags, moved bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.mu.isr == nil || p.mu.log == nil {
-		return false
+		return false, false
+	}
+	log := p.mu.log
+	end := log.LogEndOffset()
+	if log.HighWatermark() < end {
+		moved = p.advance(now)
 	}
 	p.hw.Lock()
-	defer p.hw.Unlock()
-	isr, _ := p.mu.isr.Shrinks(p.mu.log.LogEndOffset(), now, p.m.opt.MaxLag)
-	return isr != nil
+	next, _ := p.mu.isr.Shrinks(end, now, p.m.opt.MaxLag)
+	p.hw.Unlock()
+	if next == nil {
+		return false, moved
+	}
+	if len(next) < p.m.opt.minISR(p.tp.Topic) {
+		if err := log.Flush(); err != nil {
+			p.m.opt.Log.Errorf("[Partition %v broker=%d] Flushing before the ISR shrinks failed: %v", p.tp, p.m.opt.BrokerID, err)
+		}
+	}
+	return true, moved
 }
 
-// shrink asks that followers leave which have not held the whole log for too long. Records that fewer replicas than min.insync.replicas
-// will hold are on disk first.
+// shrink asks that followers leave which have not held the whole log for too long.
 func (p *Partition) shrink(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,11 +126,6 @@ func (p *Partition) shrink(now time.Time) {
 	next, lagging := p.mu.isr.Shrinks(end, now, p.m.opt.MaxLag)
 	if next == nil {
 		return
-	}
-	if len(next) < p.m.opt.minISR(p.tp.Topic) {
-		if err := p.mu.log.Flush(); err != nil {
-			p.m.opt.Log.Errorf("[Partition %v broker=%d] Flushing before the ISR shrinks failed: %v", p.tp, p.m.opt.BrokerID, err)
-		}
 	}
 	for _, id := range lagging {
 		at, caughtUp, _ := p.mu.isr.Follower(id)
@@ -143,10 +161,16 @@ func (p *Partition) isrAnswered(c ISRChange, a ISRAnswer) {
 		if n := p.m.opt.Counters; n != nil {
 			n.FailedISRUpdates.Add(1)
 		}
-		// The proposal stays: nobody leaves or joins until the controller says what holds, and the high watermark counts both sets.
-		log.Warnf("[Partition %v broker=%d] Changing the ISR to %s: %v; waiting for the controller's decision", p.tp, p.m.opt.BrokerID, commas(c.ISR), a.Err)
+		// It certainly did not come to pass; a decision of the controller is on its way, or another wish may be granted later.
+		p.mu.isr.Withdraw()
+		p.isrChanged()
+		p.mu.isrRetry = p.m.opt.now().Add(isrRefusedPause)
+		log.Warnf("[Partition %v broker=%d] Changing the ISR to %s: %v", p.tp, p.m.opt.BrokerID, commas(c.ISR), a.Err)
 	case a.LeaderEpoch != c.LeaderEpoch:
 		log.Infof("[Partition %v broker=%d] The ISR of leader epoch %d is not this leader's, whose epoch is %d", p.tp, p.m.opt.BrokerID, a.LeaderEpoch, c.LeaderEpoch)
+	case a.Version == p.mu.ZKVersion: // nothing was written
+		p.mu.isr.Withdraw()
+		p.isrChanged()
 	case !p.mu.isr.Commit(a.ISR, a.Version):
 		log.Infof("[Partition %v broker=%d] Ignoring an ISR of version %d, which is not newer than %d", p.tp, p.m.opt.BrokerID, a.Version, p.mu.ZKVersion)
 	default:

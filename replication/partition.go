@@ -47,6 +47,8 @@ type Partition struct {
 		// isr is what this leader knows of the replicas, nil while it does not lead. What it knows of the followers is changed with mu
 		// held shared and hw; the sets with mu held exclusively.
 		isr *isr.State
+		// isrRetry is when a larger ISR may be asked for again, after a refusal.
+		isrRetry time.Time
 	}
 
 	// hw serialises changes of the high watermark, so that it never falls when appends and fetches of followers race.

@@ -157,12 +157,14 @@ func (s *State) advance(b *batch, p *partition) {
 // giveUp leaves the assignment as it is: nobody who would stay is in sync, so what only the others hold would be lost.
 func (s *State) giveUp(b *batch, p *partition) {
 	b.warn("partition %s stays at %v: none of %v is in sync", p.tp, p.assignment.Replicas, p.next.Replicas)
+	p.force = true // a leader whose wish was refused meanwhile waits for another epoch
 	t := p.moved
 	why := fmt.Sprintf("None of the replicas %s is in sync.", buffer(p.next.Replicas))
 	p.next, p.moved = nil, nil
 	if t != nil {
 		s.moveRefused(b, *t, codeInvalidReplicaAssignment, why)
 	}
+	s.settle(b, p)
 	s.nextMoves(b, p)
 }
 
