@@ -73,10 +73,7 @@ func (a *AlterISR) Run(ctx context.Context) {
 	defer stop()
 	defer a.hangUp()
 	for said := false; ; {
-		a.mu.Lock()
-		batch := a.queue
-		a.queue = nil
-		a.mu.Unlock()
+		batch := a.take()
 		if len(batch) == 0 {
 			said = false
 			select {
@@ -108,6 +105,24 @@ func (a *AlterISR) Run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// take empties the queue. Of several wishes for one partition only the last counts: the others are of leaderships that are over.
+func (a *AlterISR) take() []proposal {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	batch := make([]proposal, 0, len(a.queue))
+	at := map[storage.TopicPartition]int{}
+	for _, p := range a.queue {
+		if i, ok := at[p.TopicPartition]; ok {
+			batch[i] = p
+			continue
+		}
+		at[p.TopicPartition] = len(batch)
+		batch = append(batch, p)
+	}
+	a.queue = nil
+	return batch
 }
 
 // send makes one request of a batch, and returns what of it must be tried again.
@@ -169,6 +184,9 @@ func (a *AlterISR) answer(ctx context.Context, p proposal, rp *kmsg.AlterPartiti
 		if err != nil {
 			return fmt.Errorf("read the state of %v: %w", p.TopicPartition, err)
 		}
+		if stands.LeaderEpoch == p.LeaderEpoch && stands.Version <= p.Version {
+			return kerr.InvalidUpdateVersion // the controller, or the server that was read from, is behind
+		}
 		p.done(stands)
 	case kerr.FencedLeaderEpoch.Code, kerr.UnknownTopicOrPartition.Code, kerr.InvalidRequest.Code:
 		p.done(ISRAnswer{Err: fmt.Errorf("%w: %w", ErrISRRefused, kerr.ErrorForCode(code))})
@@ -205,7 +223,32 @@ func (a *AlterISR) roundTrip(ctx context.Context, req kmsg.Request) (kmsg.Respon
 			return nil, ctx.Err()
 		}
 	}
+	defer a.watch(addr)()
 	return conn.RoundTrip(req)
+}
+
+// controllerCheck is how soon a request that waits for a controller's answer goes to its successor instead.
+const controllerCheck = 200 * time.Millisecond
+
+// watch ends the connection when the controller is reached elsewhere: one that is paused or cut off does not answer until the timeout.
+func (a *AlterISR) watch(addr string) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		t := time.NewTicker(controllerCheck)
+		defer t.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-t.C:
+				if now, ok := a.opt.Controller(); ok && now != addr {
+					a.hangUp()
+					return
+				}
+			}
+		}
+	}()
+	return func() { close(done) }
 }
 
 func (a *AlterISR) hangUp() {

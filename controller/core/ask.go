@@ -130,14 +130,15 @@ func (s *State) alter(b *batch, al *alteration) {
 		s.altered(b, al, codeFencedLeaderEpoch, p.stands)
 	case c.LeaderEpoch > p.stands.LeaderEpoch || !lawfulISR(c.ISR, p):
 		s.altered(b, al, codeInvalidRequest, p.stands)
-	case equal(c.ISR, p.stands.ISR): // as it was asked for before, and the answer was lost
+	case c.Version < p.stands.Version && equal(c.ISR, p.stands.ISR): // as it was asked for before, and the answer was lost
 		s.altered(b, al, codeNone, p.stands)
-	case c.Version != p.stands.Version:
+	case c.Version < p.stands.Version:
 		s.altered(b, al, codeInvalidVersion, p.stands)
 	default:
+		// If the leader knows of a later version, this write conflicts, and what stands is read.
 		to := p.stands
 		to.ISR, to.ControllerEpoch = slices.Clone(c.ISR), s.epoch
-		w := Write{Kind: SetState, TP: p.tp, To: to, From: p.stands.Version}
+		w := Write{Kind: SetState, TP: p.tp, To: to, From: c.Version}
 		p.writing, p.altering = &w, al
 		b.writes = append(b.writes, w)
 	}
