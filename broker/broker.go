@@ -458,6 +458,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.log.Infof("[KafkaServer id=%d] shutting down", b.cfg.ID)
 	b.show(metrics.PendingControlledStop)
 	b.handOver(ctx)
+	b.replicas.Resign()
 	b.show(metrics.ShuttingDown)
 	errs = append(errs, b.server.Shutdown(ctx))
 	b.stop()

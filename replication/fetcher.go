@@ -47,7 +47,7 @@ type fetcher struct {
 	rounds   int64           // requests so far
 	inFlight []*fetchRequest // whose answers are to come, two at most
 	spare    []*fetchRequest
-	failing  bool // the last round failed: said once
+	failures int // of the last rounds; the first is said
 }
 
 func newFetcher(fs *fetchers, id fetcherID) *fetcher {
@@ -235,11 +235,12 @@ func (f *fetcher) failed(err error) {
 	if f.ctx.Err() != nil {
 		return
 	}
-	if !f.failing {
-		f.failing = true
-		f.log.Warnf(f.name+"Error in response for fetch request of %d partitions to broker %d, tried again every %v: %v", len(f.parts), f.id.broker, f.m.opt.Fetching.Backoff, err)
+	if f.failures == 0 {
+		f.log.Warnf(f.name+"Error in response for fetch request of %d partitions to broker %d, tried again at least every %v: %v", len(f.parts), f.id.broker, f.m.opt.Fetching.Backoff, err)
 	}
-	t := time.NewTimer(f.m.opt.Fetching.Backoff)
+	// A connection that broke can often be opened again at once.
+	t := time.NewTimer(min(f.m.opt.Fetching.Backoff, 4*firstBackoff<<min(f.failures, 16)))
+	f.failures++
 	defer t.Stop()
 	select {
 	case <-t.C:

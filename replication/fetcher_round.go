@@ -110,7 +110,7 @@ func (f *fetcher) receive(conn *peer.Conn) error {
 		f.endSession(d.code != kerr.FetchSessionIDNotFound.Code)
 		return nil
 	}
-	f.failing = false
+	f.failures = 0
 	e.settle(d.session)
 	return nil
 }

@@ -124,8 +124,8 @@ func (p *Partition) endOfEpoch(log *storage.Log, epoch int32) (int32, int64) {
 			return NoEpoch, -1
 		case ok && epoch > latest && latest < p.mu.LeaderEpoch:
 			return latest, p.mu.epochStart
-		case !ok:
-			return NoEpoch, -1
+		case !ok: // what this leader will write is the first that has an epoch
+			return epoch, p.mu.epochStart
 		}
 	}
 	found, end, ok := log.EndOffsetForEpoch(epoch)

@@ -237,3 +237,41 @@ func TestWatches(t *testing.T) {
 type resume func()
 
 func (r resume) Resume() { r() }
+
+// A log that has lost its last record with an epoch says to followers that what they have of former epochs is not in it, as Kafka's does, which
+// notes the leader's epoch before there is a record.
+func TestALeaderWithoutEpochsKnowsWhereItsOwnBegins(t *testing.T) {
+	p := newManager(t).decide(t, State{Leader: self, LeaderEpoch: 5, ISR: []int32{self}, Replicas: []int32{self, 2}})
+	for _, q := range []struct {
+		epoch, found int32
+		end          int64
+	}{{3, 3, 0}, {5, 5, 0}, {6, -1, -1}} {
+		if e, end, err := p.EndOffsetForEpoch(NoEpoch, q.epoch, true); e != q.found || end != q.end || err != nil {
+			t.Errorf("epoch %d: %d ends at %d, %v", q.epoch, e, end, err)
+		}
+	}
+	var res ReadResult
+	err := p.Read(&ReadRequest{Offset: 7, LeaderEpoch: 5, LastFetchedEpoch: 3, MaxBytes: 100, Isolation: ReadLogEnd}, &res)
+	if err != nil || !res.Diverging || res.DivergingEnd != 0 {
+		t.Errorf("a follower with records of epoch 3 is told %+v, %v", res, err)
+	}
+}
+
+// Who waits for replicas of a broker that stops is told at once to ask another.
+func TestResignedLeadersKeepNobodyWaiting(t *testing.T) {
+	m := newManager(t)
+	p := m.decide(t, State{Leader: self, ISR: []int32{self, 2}, Replicas: []int32{self, 2}})
+	info, err := p.Append(one(t), -1, storage.FromClient, time.Now(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan error, 1)
+	p.WhenReplicated(info.LastOffset+1, func(err error) { told <- err })
+	m.Resign()
+	if err := <-told; !errors.Is(err, ErrNotLeader) {
+		t.Error(err)
+	}
+	if _, err := p.Append(one(t), -1, storage.FromClient, time.Now(), nil); !errors.Is(err, ErrNotLeader) {
+		t.Error(err)
+	}
+}

@@ -181,6 +181,31 @@ func (m *Manager) StopReplicas(controllerEpoch int32, parts []StopState) error {
 	return nil
 }
 
+// Resign ends this broker's leadership of partitions that other brokers have replicas of: it is about to stop, and no controller will tell
+// it any more who leads. Whoever waits for replicas is told to go to the new leader.
+func (m *Manager) Resign() {
+	m.state.Lock()
+	defer m.state.Unlock()
+	m.Partitions(func(p *Partition) bool {
+		p.mu.Lock()
+		ends := p.mu.leading && len(p.mu.Replicas) > 1
+		if ends {
+			p.leadNoMore()
+		}
+		p.mu.Unlock()
+		if ends {
+			p.failWaiters(ErrNotLeader)
+			p.notify(nil)
+		}
+		return true
+	})
+}
+
+// leadNoMore, with mu held, ends a leadership.
+func (p *Partition) leadNoMore() {
+	p.mu.leading, p.mu.alone, p.mu.solo, p.mu.isr = false, false, false, nil
+}
+
 func (m *Manager) stop(s *StopState) error {
 	m.mu.RLock()
 	p := m.mu.topics[s.Topic][s.Partition]
@@ -199,7 +224,7 @@ func (m *Manager) stop(s *StopState) error {
 			m.remove(s.TopicPartition)
 		}
 		p.mu.Lock()
-		p.mu.leading, p.mu.alone, p.mu.solo, p.mu.isr = false, false, false, nil
+		p.leadNoMore()
 		p.mu.deleted = s.Delete
 		p.mu.Unlock()
 		p.failWaiters(ErrNotLeader)
