@@ -2,6 +2,7 @@ package jvm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -37,5 +38,19 @@ func TestScalaOrderIsThatOfItsHashMap(t *testing.T) {
 		if got := strings.ReplaceAll(strings.Join(keys, " "), "member-", ""); got != want {
 			t.Errorf("%d keys: %s, want %s", n, got, want)
 		}
+	}
+}
+
+// What Scala 2.13.3 prints for Set(1, 2, 3, 4) and Set(1, 2, 3, 4, 5).
+func TestImmutableSetsAreOrderedAsScalasAre(t *testing.T) {
+	id := func(n int32) int32 { return n }
+	if got := ScalaSet([]int32{4, 2, 4, 3}, id); !slices.Equal(got, []int32{4, 2, 3}) {
+		t.Error(got)
+	}
+	if got := ScalaSet([]int32{1, 2, 3, 4, 5}, id); !slices.Equal(got, []int32{5, 1, 2, 3, 4}) {
+		t.Error(got)
+	}
+	if got := ScalaDuplicates([]int32{1, 2, 1, 3, 2}, id); !slices.Equal(got, []int32{1, 2}) {
+		t.Error(got)
 	}
 }

@@ -13,13 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/tools/internal/cli"
 	"gregor/tools/internal/kclient"
+	"gregor/tools/internal/scalajson"
 )
 
 func newParser() *cli.Parser {
@@ -61,10 +61,9 @@ func run(ctx context.Context, o *cli.Options, out *bufio.Writer, stderr io.Write
 		return err
 	}
 	defer admin.Close()
-	path := o.String("offset-json-file")
-	text, err := os.ReadFile(path)
+	text, err := scalajson.ReadFile(o.String("offset-json-file"))
 	if err != nil {
-		return unreadable(path, err)
+		return err
 	}
 	targets, err := parse(text)
 	if err != nil {

@@ -13,8 +13,12 @@ import (
 	"gregor/tools/dumplog"
 	"gregor/tools/features"
 	"gregor/tools/getoffsetshell"
+	"gregor/tools/leaderelection"
 	"gregor/tools/logdirs"
+	"gregor/tools/preferredelection"
 	"gregor/tools/producerperf"
+	"gregor/tools/reassign"
+	"gregor/tools/replicaverification"
 	"gregor/tools/serverstop"
 	"gregor/tools/topics"
 	"gregor/tools/verifiableconsumer"
@@ -54,6 +58,10 @@ func init() {
 		{"zookeeper-shell", "", "look at and change what ZooKeeper holds", zookeepershell.Main},
 		{"kafka-server-stop", "", "stop the brokers on this machine", serverstop.Kafka.Main},
 		{"zookeeper-server-stop", "", "stop the ZooKeeper servers of gregor on this machine", serverstop.ZooKeeper.Main},
+		{"kafka-reassign-partitions", "kafka.admin.ReassignPartitionsCommand", "move partitions between brokers and between log directories", reassign.Main},
+		{"kafka-leader-election", "kafka.admin.LeaderElectionCommand", "make preferred replicas leaders, or replicas that may lack records", leaderelection.Main},
+		{"kafka-preferred-replica-election", "kafka.admin.PreferredReplicaLeaderElectionCommand", "make preferred replicas leaders (deprecated)", preferredelection.Main},
+		{"kafka-replica-verification", "kafka.tools.ReplicaVerificationTool", "compare what the replicas of partitions hold", replicaverification.Main},
 		{"kafka-get-offsets", "kafka.tools.GetOffsetShell", "print the offsets of a topic's partitions", getoffsetshell.Main},
 		{"kafka-run-class", "", "run a tool by the name of its Java class", runClass},
 	}

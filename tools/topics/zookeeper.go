@@ -8,15 +8,12 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"gregor/internal/topicrules"
 	"gregor/tools/internal/kclient"
+	"gregor/tools/internal/zkclient"
 	"gregor/zkmeta"
 )
-
-// zkTimeout is how long the command waits for ZooKeeper, and the session it asks for.
-const zkTimeout = 30 * time.Second
 
 // zookeeper reaches the cluster through its znodes: the controller does what is written there.
 type zookeeper struct {
@@ -25,11 +22,9 @@ type zookeeper struct {
 }
 
 func newZooKeeper(connect string, out *bufio.Writer, stderr io.Writer) (service, error) {
-	c, err := zkmeta.Dial(context.Background(), zkmeta.Options{Connect: connect, SessionTimeout: zkTimeout, ConnectTimeout: zkTimeout})
+	c, err := zkclient.Dial(context.Background(), connect, stderr)
 	if err != nil {
-		fmt.Fprintf(stderr, "gregor: %v; check --zookeeper and that the server runs\n", err)
-		return nil, &kclient.APIError{Class: "kafka.zookeeper.ZooKeeperClientTimeoutException",
-			Message: "Timed out waiting for connection while in state: CONNECTING"}
+		return nil, err
 	}
 	return &zookeeper{client: c, out: out}, nil
 }

@@ -21,13 +21,19 @@ type Admin struct {
 
 // NewAdmin makes a client of what a tool's --bootstrap-server and --command-config say. clientID is the default of client.id.
 func NewAdmin(o *cli.Options, clientID string, stderr io.Writer) (*Admin, error) {
-	cfg := Config{Servers: o.String("bootstrap-server"), Props: map[string]string{}, ClientID: clientID, Warn: stderr}
+	settings := map[string]string{}
 	if len(o.Values("command-config")) > 0 {
 		var err error
-		if cfg.Props, err = props.Load(o.String("command-config")); err != nil {
+		if settings, err = props.Load(o.String("command-config")); err != nil {
 			return nil, err
 		}
 	}
+	return OpenAdmin(o.String("bootstrap-server"), settings, clientID, stderr)
+}
+
+// OpenAdmin makes a client of Kafka's client properties.
+func OpenAdmin(servers string, settings map[string]string, clientID string, stderr io.Writer) (*Admin, error) {
+	cfg := Config{Servers: servers, Props: settings, ClientID: clientID, Warn: stderr}
 	if id := cfg.Props["client.id"]; id != "" {
 		clientID = id
 	}

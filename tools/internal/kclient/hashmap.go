@@ -3,6 +3,7 @@ package kclient
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"gregor/internal/jvm"
 )
@@ -32,6 +33,25 @@ func HashOrderPartitions(keys []TopicPartition, initialCapacity int) []TopicPart
 // ScalaOrder sorts partitions as a scala.collection.mutable.HashMap that was filled one by one iterates them.
 func ScalaOrder(keys []TopicPartition) {
 	jvm.ScalaOrder(keys, func(tp TopicPartition) int32 { return int32(tp.hash()) })
+}
+
+// ScalaSet is the order of an immutable Set that the partitions were added to.
+func ScalaSet(keys []TopicPartition) []TopicPartition {
+	return jvm.ScalaSet(keys, func(tp TopicPartition) int32 { return int32(tp.hash()) })
+}
+
+// ScalaDuplicates are the partitions that occur more than once.
+func ScalaDuplicates(keys []TopicPartition) []TopicPartition {
+	return jvm.ScalaDuplicates(keys, func(tp TopicPartition) int32 { return int32(tp.hash()) })
+}
+
+// JoinPartitions writes partitions one after the other.
+func JoinPartitions(keys []TopicPartition, sep string) string {
+	names := make([]string, len(keys))
+	for i, tp := range keys {
+		names[i] = tp.String()
+	}
+	return strings.Join(names, sep)
 }
 
 func javaOrder[K any](keys []K, hash func(K) uint32, initialCapacity int) []K {
