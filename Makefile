@@ -41,10 +41,11 @@ interop: build
 	scripts/dev/interop-setup.sh
 	GREGOR_INTEROP=1 $(GO) test -count=1 -timeout 120m -v ./integration/...
 
-# The same load on Apache Kafka 2.7.2 and on Gregor. SECONDS=5 is short; ROWS="produce-1k fetch" chooses.
+# The same load on Apache Kafka 2.7.2 and on Gregor. SECONDS=5 is short; ROWS="produce-1k fetch" chooses. CLUSTER=1: three
+# brokers of each.
 bench-peer: build
 	scripts/dev/interop-setup.sh kafka
-	$(GO) run ./tools/perf peer $(if $(SECONDS),-seconds $(SECONDS)) $(ROWS)
+	$(GO) run ./tools/perf peer $(if $(CLUSTER),-cluster -heap 512m) $(if $(SECONDS),-seconds $(SECONDS)) $(ROWS)
 
 # What Apache Kafka 2.7.2 writes: recorded into storage/testdata/golden. CASES="codec-none unclean" records only these.
 golden:

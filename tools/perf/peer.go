@@ -32,9 +32,10 @@ type figure struct {
 	most float64
 }
 
-// session is one broker under measurement.
+// session is one broker under measurement, or three of a cluster.
 type session struct {
 	broker  *peer.Broker
+	others  []*peer.Broker // of the cluster
 	seconds time.Duration
 	warm    time.Duration
 	franz   bool
@@ -42,16 +43,42 @@ type session struct {
 	cpu     time.Duration
 }
 
+func (s *session) brokers() []*peer.Broker { return append([]*peer.Broker{s.broker}, s.others...) }
+
+// used is the CPU time of all brokers so far.
+func (s *session) used() (time.Duration, error) {
+	var sum time.Duration
+	for _, b := range s.brokers() {
+		u, err := b.Usage()
+		if err != nil {
+			return 0, err
+		}
+		sum += u.CPU
+	}
+	return sum, nil
+}
+
 func (s *session) begin() error {
-	u, err := s.broker.Usage()
-	s.cpu = -u.CPU
+	u, err := s.used()
+	s.cpu = -u
 	return err
 }
 
 func (s *session) end() error {
-	u, err := s.broker.Usage()
-	s.cpu += u.CPU
+	u, err := s.used()
+	s.cpu += u
 	return err
+}
+
+// create makes topics, of a cluster with a replica on each broker, led by the first.
+func (s *session) create(ctx context.Context, names []string, partitions int32) error {
+	var replicas []int32
+	if len(s.others) > 0 {
+		for i := range s.brokers() {
+			replicas = append(replicas, int32(i))
+		}
+	}
+	return createReplicated(ctx, s.broker.Addr, names, partitions, replicas)
 }
 
 func (s *session) names(n int) []string {
@@ -71,10 +98,14 @@ func runPeer(ctx context.Context, args []string, out io.Writer) error {
 	kinds := flags.String("brokers", "kafka,gregor", "which brokers")
 	dir := flags.String("dir", "", "where the brokers' data goes (default: a new directory under ./data/perf)")
 	heap := flags.String("heap", "1g", "Kafka's heap")
+	cluster := flags.Bool("cluster", false, "three brokers of each kind, on one ZooKeeper, one kind at a time; topics have three replicas")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	chosen := rows()
+	if *cluster {
+		chosen = clusterRows()
+	}
 	if flags.NArg() > 0 {
 		chosen = slices.DeleteFunc(chosen, func(r row) bool { return !slices.Contains(flags.Args(), r.name) })
 	}
@@ -100,7 +131,11 @@ func runPeer(ctx context.Context, args []string, out io.Writer) error {
 	for name := range strings.SplitSeq(*kinds, ",") {
 		r.kinds = append(r.kinds, peer.Kind(name))
 	}
-	results, err := r.run(ctx, chosen)
+	measure := r.run
+	if *cluster {
+		measure = r.runClusters
+	}
+	results, err := measure(ctx, chosen)
 	if err != nil {
 		return err
 	}

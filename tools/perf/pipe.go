@@ -122,6 +122,11 @@ func plainBatch(size, limit int, timestamp int64) (record.Batch, int, error) {
 
 // createTopics makes topics of the given number of partitions, a few hundred in a request.
 func createTopics(ctx context.Context, addr string, names []string, partitions int32) error {
+	return createReplicated(ctx, addr, names, partitions, nil)
+}
+
+// createReplicated makes topics with replicas on the brokers, the first of which leads; without them each has one, anywhere.
+func createReplicated(ctx context.Context, addr string, names []string, partitions int32, replicas []int32) error {
 	c, err := peer.Dial(ctx, addr)
 	if err != nil {
 		return err
@@ -134,6 +139,12 @@ func createTopics(ctx context.Context, addr string, names []string, partitions i
 		for _, name := range names[:n] {
 			t := kmsg.NewCreateTopicsRequestTopic()
 			t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, 1
+			if len(replicas) > 0 {
+				t.NumPartitions, t.ReplicationFactor = -1, -1
+				for p := range partitions {
+					t.ReplicaAssignment = append(t.ReplicaAssignment, kmsg.CreateTopicsRequestTopicReplicaAssignment{Partition: p, Replicas: replicas})
+				}
+			}
 			req.Topics = append(req.Topics, t)
 		}
 		resp, err := c.Request(ctx, req)
