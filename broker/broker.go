@@ -18,6 +18,7 @@ import (
 	"gregor/broker/metrics"
 	"gregor/broker/server"
 	"gregor/controller"
+	"gregor/coordinator/group"
 	"gregor/internal/logging"
 	"gregor/internal/vfs"
 	"gregor/replication"
@@ -55,6 +56,7 @@ type Broker struct {
 	session     sessionFile
 	fetches     *handlers.Fetch
 	apis        []server.API
+	groups      *group.Coordinator
 
 	// Both are nil unless metrics.listener asks.
 	metrics *metrics.Server
@@ -89,7 +91,7 @@ func Start(ctx context.Context, opt Options) (_ *Broker, err error) {
 			b.abandon()
 		}
 	}()
-	steps := []func(context.Context) error{b.observe, b.connect, b.openLogs, b.listen, b.register}
+	steps := []func(context.Context) error{b.observe, b.connect, b.openLogs, b.openGroups, b.listen, b.register}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -190,7 +192,7 @@ func (b *Broker) listen(context.Context) error {
 		Known:              func(topic string, p int32) bool { _, ok := b.cache.Partition(topic, p); return ok },
 		Alive:              func(id int32) bool { _, ok := b.cache.Broker(id); return ok },
 		CheckpointInterval: b.cfg.Log.HighWatermarkCheckpoints, MaxLag: b.cfg.Replica.LagTimeMax,
-		Fetching: b.fetching(), ISR: b.isrChanger(),
+		Fetching: b.fetching(), ISR: b.isrChanger(), OnLeadershipChange: b.rolesChanged, OnStop: b.roleEnded,
 		Log: logging.Named(b.log, "kafka.server.ReplicaManager"),
 	}
 	co := controller.Options{
@@ -260,7 +262,7 @@ func (b *Broker) requestTable() []server.API {
 		Config: b.live.Load, Levels: logging.LevelsOf(b.log), Metadata: b.cache, ZK: b.zk, IsController: b.ctl.IsActive, Dirs: b.store, Log: log,
 		Hosted: b.hosted,
 	})
-	control := &handlers.Control{Replicas: b.replicas, Metadata: b.cache, BrokerEpoch: b.epoch.Load, Log: log}
+	control := &handlers.Control{Replicas: b.replicas, Metadata: b.cache, BrokerEpoch: b.epoch.Load, Deleted: b.partitionsDeleted, Log: log}
 	b.producerIDs = &handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log}
 	produce := &handlers.Produce{Replicas: b.replicas, Log: log}
 	b.fetches = handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots)
@@ -270,6 +272,10 @@ func (b *Broker) requestTable() []server.API {
 	if b.counts != nil {
 		produce.Waiting, b.fetches.Waiting = &b.counts.Waiting, &b.counts.Waiting
 	}
+	groups := &handlers.Groups{
+		Coordinator: b.groups, Metadata: b.cache, CreateTopic: admin.CreateInternalTopic,
+		StaticMembers: b.cfg.InterBrokerVersion.InterBroker().StaticMembers, Log: log,
+	}
 	var rows []server.API
 	for _, family := range []interface{ APIs() []server.API }{
 		produce, b.fetches,
@@ -277,7 +283,7 @@ func (b *Broker) requestTable() []server.API {
 		&handlers.OffsetForLeaderEpoch{Replicas: b.replicas},
 		&handlers.DeleteRecords{Replicas: b.replicas, Log: log},
 		b.producerIDs,
-		control, &handlers.Cluster{Controller: b.ctl, Log: log}, admin,
+		control, &handlers.Cluster{Controller: b.ctl, Log: log}, admin, groups,
 	} {
 		rows = append(rows, family.APIs()...)
 	}
@@ -350,6 +356,7 @@ func (b *Broker) registered(epoch, session int64) {
 func (b *Broker) serve() {
 	b.goRun("replica manager", b.replicas.Run)
 	b.goRun("controller", b.ctl.Run)
+	b.goRun("group coordinator", b.groups.Run)
 	b.wg.Go(func() { b.isr.Run(b.run) })
 	b.wg.Go(func() { b.zk.KeepRegistered(b.run, b.registration, b.registered) })
 	b.wg.Go(func() { b.zk.WatchConfigChanges(b.run, b.configChanged) })

@@ -45,6 +45,8 @@ type Options struct {
 	CheckpointInterval time.Duration
 	// OnLeadershipChange is called with the controller's requests serialised, after roles changed: coordinators load and unload by it.
 	OnLeadershipChange func(leaders, followers []*Partition)
+	// OnStop is called likewise for each partition whose role ended without another.
+	OnStop func(tp storage.TopicPartition)
 	// Counters counts what clients do with each topic; nil counts nothing.
 	Counters *Counters
 	Log      logrus.FieldLogger

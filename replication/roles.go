@@ -229,6 +229,9 @@ func (m *Manager) stop(s *StopState) error {
 		p.mu.Unlock()
 		p.failWaiters(ErrNotLeader)
 		p.notify(nil)
+		if m.opt.OnStop != nil {
+			m.opt.OnStop(s.TopicPartition)
+		}
 	}
 	if !s.Delete {
 		return nil

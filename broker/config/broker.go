@@ -28,6 +28,7 @@ type Broker struct {
 	Socket    Socket
 	Log       Log
 	Topics    TopicDefaults
+	Groups    Groups
 	Internal  InternalTopics
 	Replica   Replica
 
@@ -95,6 +96,17 @@ type TopicDefaults struct {
 	AutoCreate        bool
 	Partitions        int32
 	ReplicationFactor int16
+}
+
+// Groups is how the group coordinator treats consumer groups and their offsets.
+type Groups struct {
+	MinSession, MaxSession, InitialDelay time.Duration
+	MaxSize, MaxMetadata                 int
+	Retention, RetentionCheck            time.Duration
+	LoadBuffer                           int
+	Codec                                int // 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd
+	Acks                                 int16
+	CommitTimeout                        time.Duration
 }
 
 // InternalTopics is how the offsets and the transaction topic are created.
@@ -367,6 +379,14 @@ func (b *Broker) fill() error {
 		AutoCreate:        b.bool("auto.create.topics.enable"),
 		Partitions:        int32(b.long("num.partitions")),
 		ReplicationFactor: int16(b.long("default.replication.factor")),
+	}
+	b.Groups = Groups{
+		MinSession: b.ms("group.min.session.timeout.ms"), MaxSession: b.ms("group.max.session.timeout.ms"),
+		InitialDelay: b.ms("group.initial.rebalance.delay.ms"), MaxSize: b.int("group.max.size"),
+		MaxMetadata: b.int("offset.metadata.max.bytes"), Retention: time.Duration(b.long("offsets.retention.minutes")) * time.Minute,
+		RetentionCheck: b.ms("offsets.retention.check.interval.ms"), LoadBuffer: b.int("offsets.load.buffer.size"),
+		Codec: b.int("offsets.topic.compression.codec"), Acks: int16(b.long("offsets.commit.required.acks")),
+		CommitTimeout: b.ms("offsets.commit.timeout.ms"),
 	}
 	b.Internal = InternalTopics{
 		OffsetsPartitions:            int32(b.long("offsets.topic.num.partitions")),

@@ -13,6 +13,9 @@ type InterBroker struct {
 	AlterIsr bool
 	// Features: /feature and the features of brokers are kept.
 	Features bool
+	// OffsetValue and GroupValue are the versions of the group coordinator's records. StaticMembers: group.instance.id is understood.
+	OffsetValue, GroupValue int16
+	StaticMembers           bool
 	// BrokerJSON is the version of /brokers/ids/N.
 	BrokerJSON int
 }
@@ -34,6 +37,8 @@ var interBroker = map[string][]since{
 	"UpdateMetadata":       {{"2.4-IV1", 6}, {"2.2-IV0", 5}, {"1.0-IV0", 4}, {"0.10.2-IV0", 3}, {"0.10.0-IV1", 2}, {"0.9.0", 1}},
 	"StopReplica":          {{"2.6-IV0", 3}, {"2.4-IV1", 2}, {"2.2-IV0", 1}},
 	"ControlledShutdown":   {{"2.4-IV1", 3}, {"2.2-IV0", 2}, {"0.9.0", 1}},
+	"offset value":         {{"2.1-IV1", 3}, {"2.1-IV0", 2}, {"0.8.0", 1}},
+	"group value":          {{"2.3-IV0", 3}, {"2.1-IV0", 2}, {"0.10.1-IV0", 1}},
 	"broker JSON":          {{"2.7-IV0", 5}, {"0.10.0-IV1", 4}, {"0.8.0", 2}},
 }
 
@@ -51,6 +56,7 @@ func (v Version) InterBroker() InterBroker {
 		Fetch: of("Fetch"), ListOffsets: of("ListOffsets"), OffsetForLeaderEpoch: of("OffsetForLeaderEpoch"), Epochs: v.atLeast("0.11.0-IV2"),
 		LeaderAndIsr: of("LeaderAndIsr"), UpdateMetadata: of("UpdateMetadata"), StopReplica: of("StopReplica"),
 		ControlledShutdown: of("ControlledShutdown"), AlterIsr: v.atLeast("2.7-IV2"), Features: v.atLeast("2.7-IV0"),
+		OffsetValue: of("offset value"), GroupValue: of("group value"), StaticMembers: v.atLeast("2.3-IV0"),
 		BrokerJSON: int(of("broker JSON")),
 	}
 }

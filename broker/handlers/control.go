@@ -23,7 +23,9 @@ type Control struct {
 	Metadata MetadataSink
 	// BrokerEpoch is the czxid of this broker's registration: requests meant for an earlier registration are refused.
 	BrokerEpoch func() int64
-	Log         logrus.FieldLogger
+	// Deleted, if set, is told the partitions that are no more.
+	Deleted func([]storage.TopicPartition)
+	Log     logrus.FieldLogger
 }
 
 // APIs returns the rows.
@@ -139,6 +141,8 @@ func (h *Control) updateMetadata(_ context.Context, r *server.Request, msg kmsg.
 		resp.ErrorCode = errorCode(err)
 		return resp, nil
 	}
-	h.Metadata.Apply(req)
+	if deleted := h.Metadata.Apply(req); len(deleted) > 0 && h.Deleted != nil {
+		h.Deleted(deleted)
+	}
 	return resp, nil
 }

@@ -33,6 +33,9 @@ var sentinels = []struct {
 	{storage.ErrNoDirs, kerr.KafkaStorageError},
 }
 
+// ErrorCode is errorCode, for coordinators.
+func ErrorCode(err error) int16 { return errorCode(err) }
+
 // errorCode is the one place where errors become Kafka's codes; nil is 0 and what is not known is UNKNOWN_SERVER_ERROR.
 func errorCode(err error) int16 {
 	if err == nil {

@@ -1,0 +1,151 @@
+package group
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/coordinator/group/fsm"
+	"gregor/wire/record"
+)
+
+// Versions of keys.
+const (
+	offsetKeyVersion   int16 = 1 // 0 is the same
+	groupKeyVersion    int16 = 2
+	maxOffsetValue     int16 = 3
+	maxGroupValue      int16 = 3
+	expiringValue      int16 = 1 // the one version that holds an expiry
+	maxTombstonesBytes       = 256 << 10
+)
+
+// encode turns a write into batches: one, unless it is of many tombstones.
+func (c *Coordinator) encode(group string, w *fsm.Write, now int64) (batches [][]byte, err error) {
+	b, size := c.builder(), 0
+	finish := func() error {
+		batch, err := b.Build()
+		if err != nil {
+			return fmt.Errorf("encoding records of group %s: %w", group, err)
+		}
+		if batch != nil {
+			batches = append(batches, batch)
+		}
+		b, size = c.builder(), 0
+		return nil
+	}
+	for i := range w.Offsets {
+		r := &w.Offsets[i]
+		key := offsetKey(group, r.TP)
+		if r.Offset != nil {
+			b.Append(now, key, c.offsetValue(r.Offset))
+			continue
+		}
+		b.Append(now, key, nil)
+		if size += len(key) + 16; size > maxTombstonesBytes {
+			if err := finish(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if w.Group != nil {
+		w.Group.Version = c.opt.GroupValue
+		b.Append(now, groupKey(group), w.Group.AppendTo(nil))
+	}
+	if w.GroupTombstone {
+		b.Append(now, groupKey(group), nil)
+	}
+	return batches, finish()
+}
+
+func (c *Coordinator) builder() *record.Builder {
+	b := record.NewBuilder()
+	b.Codec = c.opt.Codec
+	return b
+}
+
+func offsetKey(group string, tp fsm.TP) []byte {
+	k := kmsg.OffsetCommitKey{Version: offsetKeyVersion, Group: group, Topic: tp.Topic, Partition: tp.Partition}
+	return k.AppendTo(make([]byte, 0, 10+len(group)+len(tp.Topic)))
+}
+
+func groupKey(group string) []byte {
+	k := kmsg.GroupMetadataKey{Version: groupKeyVersion, Group: group}
+	return k.AppendTo(nil)
+}
+
+func (c *Coordinator) offsetValue(o *fsm.Offset) []byte {
+	v := kmsg.OffsetCommitValue{Version: c.opt.OffsetValue, Offset: o.Offset, LeaderEpoch: o.LeaderEpoch, Metadata: o.Metadata,
+		CommitTimestamp: o.CommitTime, ExpireTimestamp: o.ExpireTime}
+	if o.ExpireTime != -1 {
+		v.Version = expiringValue
+	}
+	return v.AppendTo(make([]byte, 0, 32+len(o.Metadata)))
+}
+
+var errShort = errors.New("it ends before its fields do")
+
+// readKey reads a record's key: of an offset with topic set, or of a group. The slices alias the key.
+func readKey(key []byte) (group, topic []byte, partition int32, isGroup bool, err error) {
+	if len(key) < 2 {
+		return nil, nil, 0, false, errShort
+	}
+	version := int16(binary.BigEndian.Uint16(key))
+	if version < 0 || version > groupKeyVersion {
+		return nil, nil, 0, false, fmt.Errorf("keys of version %d are not known", version)
+	}
+	b := kbin.Reader{Src: key[2:]}
+	group = b.Span(int(b.Int16()))
+	if version == groupKeyVersion {
+		isGroup = true
+	} else {
+		topic = b.Span(int(b.Int16()))
+		partition = b.Int32()
+	}
+	if !b.Ok() {
+		return nil, nil, 0, false, errShort
+	}
+	return group, topic, partition, isGroup, nil
+}
+
+func readOffset(value []byte) (*fsm.Offset, error) {
+	if len(value) < 2 {
+		return nil, errShort
+	}
+	version := int16(binary.BigEndian.Uint16(value))
+	if version < 0 || version > maxOffsetValue {
+		return nil, fmt.Errorf("offsets of version %d are not known", version)
+	}
+	o := &fsm.Offset{LeaderEpoch: -1, ExpireTime: -1}
+	b := kbin.Reader{Src: value[2:]}
+	o.Offset = b.Int64()
+	if version >= 3 {
+		o.LeaderEpoch = max(b.Int32(), -1)
+	}
+	o.Metadata = b.String()
+	o.CommitTime = b.Int64()
+	if version == expiringValue {
+		o.ExpireTime = b.Int64()
+	}
+	if !b.Ok() {
+		return nil, errShort
+	}
+	return o, nil
+}
+
+// readGroup reads a group's record; the strings and bytes are copies.
+func readGroup(value []byte) (*kmsg.GroupMetadataValue, error) {
+	if len(value) < 2 {
+		return nil, errShort
+	}
+	if version := int16(binary.BigEndian.Uint16(value)); version < 0 || version > maxGroupValue {
+		return nil, fmt.Errorf("groups of version %d are not known", version)
+	}
+	v := new(kmsg.GroupMetadataValue)
+	if err := v.ReadFrom(append([]byte(nil), value...)); err != nil {
+		return nil, err
+	}
+	return v, nil
+}

@@ -1,0 +1,352 @@
+package fsm
+
+import (
+	"cmp"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// TP is a partition that a group reads.
+type TP struct {
+	Topic     string
+	Partition int32
+}
+
+func (a TP) compare(b TP) int {
+	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+}
+
+// Offset is a committed offset.
+type Offset struct {
+	Offset      int64
+	LeaderEpoch int32 // -1 if the client did not say
+	Metadata    string
+	CommitTime  int64
+	ExpireTime  int64 // -1: as the group's retention says
+	// Position is where the batch of its record begins in the group's log: of two offsets the one with the larger counts.
+	Position int64
+}
+
+// Commit is one partition of a commit.
+type Commit struct {
+	TP
+	Offset Offset
+	Code   int16 // filled in
+}
+
+type offsets struct {
+	committed map[TP]*Offset
+	// pending are those whose record is not committed yet, the latest of each partition.
+	pending map[TP]*Offset
+	// txn are those in open transactions, by producer.
+	txn map[int64]map[TP]*Offset
+}
+
+func (o *offsets) any() bool { return len(o.committed) > 0 || len(o.pending) > 0 || len(o.txn) > 0 }
+
+func (o *offsets) put(tp TP, off *Offset) {
+	if o.committed == nil {
+		o.committed = map[TP]*Offset{}
+	}
+	if was := o.committed[tp]; was == nil || was.Position <= off.Position {
+		o.committed[tp] = off
+	}
+}
+
+// Commit takes an OffsetCommit request. The Code of each partition is filled in when the waiter is answered.
+func (g *Group) Commit(now int64, memberID string, instance *string, generation int32, commits []Commit, w Waiter, out *Out) {
+	if code := g.mayCommit(now, memberID, instance, generation, out); code != 0 {
+		for i := range commits {
+			commits[i].Code = code
+		}
+		out.Replies = append(out.Replies, Reply{To: w, Code: code})
+		return
+	}
+	write := &Write{}
+	for i := range commits {
+		c := &commits[i]
+		if utf16Len(c.Offset.Metadata) > g.cfg.MaxMetadata {
+			c.Code = kerr.OffsetMetadataTooLarge.Code
+			continue
+		}
+		off := c.Offset
+		if g.offsets.pending == nil {
+			g.offsets.pending = map[TP]*Offset{}
+		}
+		g.offsets.pending[c.TP] = &off
+		write.Offsets = append(write.Offsets, OffsetRecord{TP: c.TP, Offset: &off})
+	}
+	if len(write.Offsets) == 0 {
+		out.Replies = append(out.Replies, Reply{To: w})
+		return
+	}
+	write.written = func(_ int64, code int16, position int64, out *Out) {
+		g.committed(write, code, position)
+		for i := range commits {
+			if commits[i].Code == 0 {
+				commits[i].Code = code
+			}
+		}
+		out.Replies = append(out.Replies, Reply{To: w, Code: code})
+	}
+	out.Writes = append(out.Writes, write)
+}
+
+func (g *Group) mayCommit(now int64, memberID string, instance *string, generation int32, out *Out) int16 {
+	if generation < 0 && g.state == Empty && !g.fenced(memberID, instance) {
+		return 0 // nobody manages this group; it only keeps offsets
+	}
+	m, code := g.identify(memberID, instance, generation)
+	if code != 0 {
+		return code
+	}
+	switch g.state {
+	case Stable, PreparingRebalance: // the rebalance itself is told with the next heartbeat
+		g.alive(m, now, out)
+		return 0
+	case CompletingRebalance:
+		return kerr.RebalanceInProgress.Code
+	case Empty, Dead:
+	}
+	return kerr.UnknownMemberID.Code
+}
+
+func (g *Group) committed(w *Write, code int16, position int64) {
+	for i := range w.Offsets {
+		r := &w.Offsets[i]
+		staged := g.offsets.pending[r.TP]
+		if staged == nil {
+			continue // its topic was deleted meanwhile
+		}
+		if staged == r.Offset {
+			delete(g.offsets.pending, r.TP)
+		}
+		if code == 0 {
+			r.Offset.Position = position
+			g.offsets.put(r.TP, r.Offset)
+		}
+	}
+}
+
+// Offset returns a partition's committed offset, nil if there is none. unstable: a younger one may follow.
+func (g *Group) Offset(tp TP) (off *Offset, unstable bool) {
+	if g.state == Dead {
+		return nil, false
+	}
+	if _, unstable = g.offsets.pending[tp]; !unstable {
+		for _, of := range g.offsets.txn {
+			if _, unstable = of[tp]; unstable {
+				break
+			}
+		}
+	}
+	return g.offsets.committed[tp], unstable
+}
+
+// Offsets lists the partitions with a committed offset, in order.
+func (g *Group) Offsets() []TP {
+	if g.state == Dead {
+		return nil
+	}
+	out := make([]TP, 0, len(g.offsets.committed))
+	for tp := range g.offsets.committed {
+		out = append(out, tp)
+	}
+	slices.SortFunc(out, TP.compare)
+	return out
+}
+
+// SetOffsets gives a group that is being loaded its offsets. The map belongs to the group then.
+func (g *Group) SetOffsets(committed map[TP]*Offset) { g.offsets.committed = committed }
+
+// Bare says that there are neither members nor offsets.
+func (g *Group) Bare() bool { return len(g.members) == 0 && len(g.pending) == 0 && !g.offsets.any() }
+
+// SetPendingTxn puts an offset of a transaction that was open when the log was read.
+func (g *Group) SetPendingTxn(producer int64, tp TP, off *Offset) {
+	if g.offsets.txn == nil {
+		g.offsets.txn = map[int64]map[TP]*Offset{}
+	}
+	if g.offsets.txn[producer] == nil {
+		g.offsets.txn[producer] = map[TP]*Offset{}
+	}
+	g.offsets.txn[producer][tp] = off
+}
+
+// EndTxn ends a producer's transaction, its marker being committed.
+func (g *Group) EndTxn(producer int64, commit bool) {
+	of := g.offsets.txn[producer]
+	delete(g.offsets.txn, producer)
+	if commit {
+		for tp, off := range of {
+			g.offsets.put(tp, off)
+		}
+	}
+}
+
+// Delete removes a group without members; the waiter is answered when that is recorded. Code 0 comes with the Write to append.
+func (g *Group) Delete(now int64, w Waiter, out *Out) int16 {
+	switch g.state {
+	case Stable, PreparingRebalance, CompletingRebalance:
+		return kerr.NonEmptyGroup.Code
+	case Dead:
+		return kerr.GroupIDNotFound.Code
+	case Empty:
+	}
+	write := g.removal(g.Offsets())
+	write.GroupTombstone = g.generation > 0
+	write.appended = func() {
+		g.offsets = offsets{}
+		g.enter(Dead, now)
+	}
+	write.written = answerCode(w)
+	out.Writes = append(out.Writes, write)
+	return 0
+}
+
+func answerCode(w Waiter) func(int64, int16, int64, *Out) {
+	return func(_ int64, code int16, _ int64, out *Out) {
+		out.Replies = append(out.Replies, Reply{To: w, Code: code})
+	}
+}
+
+// DeleteOffsets removes the offsets of some partitions, those of topics that the group reads excepted: their Code says so.
+func (g *Group) DeleteOffsets(now int64, parts []Commit, w Waiter, out *Out) int16 {
+	switch {
+	case g.state == Dead:
+		return kerr.GroupIDNotFound.Code
+	case g.state == Empty:
+	case g.protocolType == consumerType:
+		for i := range parts {
+			if _, reads := g.subscribed[parts[i].Topic]; reads || g.subscribed == nil {
+				parts[i].Code = kerr.GroupSubscribedToTopic.Code
+			}
+		}
+	default:
+		return kerr.NonEmptyGroup.Code
+	}
+	var tps []TP
+	for i := range parts {
+		if parts[i].Code == 0 {
+			tps = append(tps, parts[i].TP)
+		}
+	}
+	write := g.removal(tps)
+	g.buryIfBare(now, write)
+	write.written = answerCode(w)
+	out.Writes = append(out.Writes, write)
+	return 0
+}
+
+// TopicDeleted removes the offsets of partitions that are no more.
+func (g *Group) TopicDeleted(now int64, tps []TP, out *Out) {
+	if g.state == Dead {
+		return
+	}
+	write := g.removal(tps)
+	if len(write.Offsets) == 0 {
+		return
+	}
+	g.buryIfBare(now, write)
+	out.Writes = append(out.Writes, write)
+}
+
+// removal is the Write of tombstones for those of the partitions that have an offset. With it appended they are gone.
+func (g *Group) removal(tps []TP) *Write {
+	w := &Write{}
+	for _, tp := range tps {
+		if g.offsets.committed[tp] != nil {
+			w.Offsets = append(w.Offsets, OffsetRecord{TP: tp})
+		}
+	}
+	w.appended = func() {
+		for _, tp := range tps {
+			g.forget(tp)
+		}
+	}
+	return w
+}
+
+func (g *Group) forget(tp TP) {
+	delete(g.offsets.committed, tp)
+	delete(g.offsets.pending, tp)
+	for producer, of := range g.offsets.txn {
+		if delete(of, tp); len(of) == 0 {
+			delete(g.offsets.txn, producer)
+		}
+	}
+}
+
+// buryIfBare ends a group that has neither members nor offsets after the write.
+func (g *Group) buryIfBare(now int64, w *Write) {
+	if g.state != Empty || len(g.pending) > 0 {
+		return
+	}
+	left := len(g.offsets.committed) - len(w.Offsets)
+	if left > 0 || len(g.offsets.pending) > 0 || len(g.offsets.txn) > 0 {
+		return
+	}
+	w.GroupTombstone = g.generation > 0
+	remove := w.appended
+	w.appended = func() {
+		remove()
+		if g.state == Empty && !g.offsets.any() {
+			g.enter(Dead, now)
+		}
+	}
+}
+
+// Expire removes the offsets whose time is over (KIP-211), and the group if nothing is left of it.
+func (g *Group) Expire(now int64, out *Out) {
+	if g.state == Dead {
+		return
+	}
+	write := g.removal(g.expired(now))
+	g.buryIfBare(now, write)
+	if len(write.Offsets) > 0 || write.GroupTombstone || g.state == Empty && !g.offsets.any() && len(g.pending) == 0 {
+		out.Writes = append(out.Writes, write)
+	}
+}
+
+func (g *Group) expired(now int64) []TP {
+	base := func(o *Offset) int64 { return o.CommitTime }
+	var reads map[string]struct{}
+	switch {
+	case g.protocolType == "": // it only keeps offsets
+	case g.state == Empty:
+		if g.since != -1 {
+			base = func(*Offset) int64 { return g.since }
+		}
+	case g.protocolType == consumerType && g.subscribed != nil:
+		reads = g.subscribed
+	default:
+		return nil
+	}
+	var tps []TP
+	for tp, o := range g.offsets.committed {
+		_, read := reads[tp.Topic]
+		_, pending := g.offsets.pending[tp]
+		over := now-base(o) >= g.cfg.Retention
+		if o.ExpireTime != -1 {
+			over = now >= o.ExpireTime
+		}
+		if over && !read && !pending {
+			tps = append(tps, tp)
+		}
+	}
+	slices.SortFunc(tps, TP.compare)
+	return tps
+}
+
+// utf16Len is the length of a string as Java counts.
+func utf16Len(s string) int {
+	n := 0
+	for _, r := range s {
+		if n++; r > 0xffff && r != utf8.RuneError {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,269 @@
+package group
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/coordinator/group/fsm"
+	"gregor/wire/record"
+)
+
+// maxUnpacked bounds what one batch may decompress to while it is loaded.
+const maxUnpacked = 1 << 30
+
+// load reads the shard's log and then serves.
+func (s *shard) load() {
+	begun := time.Now()
+	select {
+	case s.c.slots <- struct{}{}:
+		defer func() { <-s.c.slots }()
+	case <-s.c.ctx.Done():
+		return
+	}
+	waited := time.Since(begun)
+	l := &loader{s: s, groups: map[string]*loading{}, topics: map[string]string{}, txn: map[int64]map[string]map[fsm.TP]*fsm.Offset{}}
+	if err := l.read(); err != nil {
+		// What was read is served, as Apache Kafka does: no coordinator at all would stop more.
+		s.c.opt.Log.Errorf("Error loading offsets from __consumer_offsets-%d, what was read before it is served: %v", s.id, err)
+	}
+	groups, offsets := l.install()
+	if groups >= 0 {
+		s.c.opt.Log.Infof("Finished loading offsets and group metadata from __consumer_offsets-%d in %d milliseconds, of which %d milliseconds was spent waiting: %d groups, %d offsets",
+			s.id, time.Since(begun).Milliseconds(), waited.Milliseconds(), groups, offsets)
+	}
+}
+
+// loading is what the log says about one group so far.
+type loading struct {
+	value   *kmsg.GroupMetadataValue
+	offsets map[fsm.TP]*fsm.Offset
+}
+
+type loader struct {
+	s      *shard
+	groups map[string]*loading
+	topics map[string]string // each name once
+	// txn are the offsets of open transactions, by producer and group.
+	txn map[int64]map[string]map[fsm.TP]*fsm.Offset
+	it  record.Iter
+	bad int
+}
+
+// over says that the result is not wanted any more.
+func (l *loader) over() bool {
+	if l.s.c.ctx.Err() != nil {
+		return true
+	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	return l.s.gone
+}
+
+func (l *loader) read() error {
+	defer l.it.Close()
+	start, end, err := l.s.log.Bounds()
+	if err != nil || start == end {
+		return err
+	}
+	buf := make([]byte, 0, min(l.s.c.opt.LoadBuffer, 8<<20))
+	for at := start; at < end && !l.over(); {
+		buf, err = l.s.log.Read(at, buf[:0])
+		if err != nil {
+			return fmt.Errorf("reading at offset %d: %w", at, err)
+		}
+		next := at
+		for rest := buf; ; {
+			var batch []byte
+			var h record.Header
+			if batch, rest, err = record.Next(rest); err != nil {
+				break
+			}
+			if h, err = record.ParseHeader(batch); err != nil {
+				break
+			}
+			if h.LastOffset() >= at {
+				l.batch(batch, &h)
+				next = h.NextOffset()
+			}
+		}
+		if err != nil && !errors.Is(err, record.ErrShort) {
+			return fmt.Errorf("reading at offset %d: %w", next, err)
+		}
+		if next == at {
+			return nil // nothing more is there
+		}
+		at = next
+	}
+	return nil
+}
+
+// batch takes over one batch. A record that cannot be understood is left out, and what was known of its key stays.
+func (l *loader) batch(b []byte, h *record.Header) {
+	if h.IsControl() {
+		l.marker(b, h)
+		return
+	}
+	if h.Magic >= 2 && !record.Batch(b).ValidCRC() {
+		l.skip(h.BaseOffset, errors.New("the batch does not match its checksum"))
+		return
+	}
+	l.it.Reset(b, maxUnpacked)
+	for l.it.Next() {
+		r := &l.it.Record
+		if err := l.record(r, h); err != nil {
+			l.skip(r.Offset, err)
+		}
+	}
+	if err := l.it.Err(); err != nil {
+		l.skip(h.BaseOffset, err)
+	}
+}
+
+// maxSkipsLogged keeps a log full of strange records from filling the broker's.
+const maxSkipsLogged = 100
+
+func (l *loader) skip(offset int64, err error) {
+	if l.bad++; l.bad <= maxSkipsLogged {
+		l.s.c.opt.Log.Errorf("Skipping the record at offset %d of __consumer_offsets-%d, what was committed before under its key stays: %v", offset, l.s.id, err)
+	}
+}
+
+func (l *loader) marker(b []byte, h *record.Header) {
+	m, ok, err := record.ParseEndTxnMarker(b)
+	if err != nil {
+		l.skip(h.BaseOffset, err)
+		return
+	}
+	if !ok {
+		return
+	}
+	if m.Type == record.ControlCommit {
+		for group, of := range l.txn[h.ProducerID] {
+			to := l.group([]byte(group))
+			for tp, o := range of {
+				if was := to.offsets[tp]; was == nil || was.Position <= o.Position {
+					to.offsets[tp] = o
+				}
+			}
+		}
+	}
+	delete(l.txn, h.ProducerID)
+}
+
+func (l *loader) group(name []byte) *loading {
+	g := l.groups[string(name)]
+	if g == nil {
+		g = &loading{offsets: map[fsm.TP]*fsm.Offset{}}
+		l.groups[string(name)] = g
+	}
+	return g
+}
+
+func (l *loader) topic(name []byte) string {
+	t, ok := l.topics[string(name)]
+	if !ok {
+		t = string(name)
+		l.topics[t] = t
+	}
+	return t
+}
+
+func (l *loader) record(r *record.Record, h *record.Header) error {
+	name, topic, partition, isGroup, err := readKey(r.Key)
+	if err != nil {
+		return fmt.Errorf("its key %x: %w", r.Key, err)
+	}
+	if isGroup {
+		g := l.group(name)
+		if r.Value == nil {
+			g.value = nil
+			return nil
+		}
+		v, err := readGroup(r.Value)
+		if err != nil {
+			return fmt.Errorf("the state of group %q: %w", name, err)
+		}
+		g.value = v
+		return nil
+	}
+	tp := fsm.TP{Topic: l.topic(topic), Partition: partition}
+	offsets := l.group(name).offsets
+	if h.IsTransactional() {
+		offsets = l.open(h.ProducerID, name)
+	}
+	if r.Value == nil {
+		delete(offsets, tp)
+		return nil
+	}
+	o, err := readOffset(r.Value)
+	if err != nil {
+		return fmt.Errorf("the offset of group %q for %s-%d: %w", name, topic, partition, err)
+	}
+	o.Position = h.BaseOffset
+	offsets[tp] = o
+	return nil
+}
+
+func (l *loader) open(producer int64, group []byte) map[fsm.TP]*fsm.Offset {
+	of := l.txn[producer]
+	if of == nil {
+		of = map[string]map[fsm.TP]*fsm.Offset{}
+		l.txn[producer] = of
+	}
+	if of[string(group)] == nil {
+		l.group(group)
+		of[string(group)] = map[fsm.TP]*fsm.Offset{}
+	}
+	return of[string(group)]
+}
+
+// install makes the groups and begins to serve them; -1 if that is not wanted any more.
+func (l *loader) install() (groups, offsets int) {
+	s, cfg, now := l.s, &l.s.c.opt.Groups, nowMillis()
+	made := make(map[string]*fsm.Group, len(l.groups))
+	for id, from := range l.groups {
+		var g *fsm.Group
+		if from.value != nil {
+			g = fsm.Load(id, from.value, cfg)
+		} else {
+			g = fsm.New(id, cfg, now)
+		}
+		g.SetOffsets(from.offsets)
+		offsets += len(from.offsets)
+		made[id] = g
+	}
+	for producer, of := range l.txn {
+		for id, offs := range of {
+			for tp, o := range offs {
+				made[id].SetPendingTxn(producer, tp, o)
+			}
+		}
+	}
+	for id, from := range l.groups {
+		if from.value == nil && made[id].Bare() {
+			delete(made, id)
+		}
+	}
+	var all []after
+	s.mu.Lock()
+	if s.gone || s.c.ctx.Err() != nil {
+		s.mu.Unlock()
+		return -1, 0
+	}
+	s.groups, s.loaded = made, true
+	for _, g := range made {
+		if g.Size() > 0 {
+			var out fsm.Out
+			g.Start(now, &out)
+			all = append(all, s.apply(g, now, &out))
+		}
+	}
+	s.mu.Unlock()
+	for i := range all {
+		all[i].run()
+	}
+	return len(made), offsets
+}

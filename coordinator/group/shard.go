@@ -1,0 +1,234 @@
+package group
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gregor/coordinator/group/fsm"
+)
+
+// shard is the groups of one partition.
+type shard struct {
+	c   *Coordinator
+	id  int32
+	log Log
+
+	mu     sync.Mutex
+	loaded bool
+	gone   bool // unloaded: a shard does not come back
+	groups map[string]*fsm.Group
+}
+
+// enter locks the shard if it serves; otherwise it returns why not.
+func (s *shard) enter() int16 {
+	s.mu.Lock()
+	switch {
+	case s.gone:
+		s.mu.Unlock()
+		return kerr.NotCoordinator.Code
+	case !s.loaded:
+		s.mu.Unlock()
+		return kerr.CoordinatorLoadInProgress.Code
+	}
+	return 0
+}
+
+// reply is how every waiter of this package is called.
+type reply = func(*fsm.Reply)
+
+// after is what is left to do when the shard is unlocked.
+type after struct {
+	replies []fsm.Reply
+	waits   []*commit
+}
+
+func (a *after) run() {
+	for i := range a.replies {
+		if to := a.replies[i].To; to != nil {
+			to.(reply)(&a.replies[i])
+		}
+	}
+	for _, w := range a.waits {
+		w.wait()
+	}
+}
+
+// apply does what follows from an event of g, with the lock held: appends, timers. The caller runs the rest after unlocking.
+func (s *shard) apply(g *fsm.Group, now int64, out *fsm.Out) (a after) {
+	for i := 0; i < len(out.Writes); i++ { // a failed write may bring others
+		if c := s.write(g, out.Writes[i], now, out); c != nil {
+			a.waits = append(a.waits, c)
+		}
+	}
+	for _, n := range out.Notes {
+		s.c.opt.Log.Info(n)
+	}
+	if g.State() == fsm.Dead && s.groups[g.ID()] == g {
+		delete(s.groups, g.ID())
+	} else if !s.gone {
+		for _, t := range out.Timers {
+			s.c.timers.add(timer{at: t.At, shard: s, group: g, what: t})
+		}
+	}
+	a.replies = out.Replies
+	return a
+}
+
+// write appends a write; what is returned has to be committed.
+func (s *shard) write(g *fsm.Group, w *fsm.Write, now int64, out *fsm.Out) *commit {
+	fail := func(err error) {
+		code := kerr.NotCoordinator.Code
+		if err != nil {
+			code = s.c.writeCode(w, err)
+			s.c.opt.Log.Warnf("Appending to __consumer_offsets-%d for group %s failed: %v", s.id, g.ID(), err)
+		}
+		g.Written(now, w, code, -1, out)
+	}
+	if s.gone {
+		fail(nil)
+		return nil
+	}
+	batches, err := s.c.encode(g.ID(), w, now)
+	if err != nil {
+		fail(err)
+		return nil
+	}
+	first, last := int64(-1), int64(-1)
+	for _, b := range batches {
+		at, end, err := s.log.Append(b, s.c.opt.Acks, time.UnixMilli(now))
+		if err != nil {
+			fail(err)
+			return nil
+		}
+		if first < 0 {
+			first = at
+		}
+		last = end
+	}
+	g.Appended(w)
+	if s.c.opt.Acks != -1 || last < 0 {
+		g.Written(now, w, 0, first, out)
+		return nil
+	}
+	return &commit{s: s, g: g, w: w, first: first, last: last}
+}
+
+// event runs f for a group of the shard.
+func (s *shard) event(g *fsm.Group, f func(now int64, out *fsm.Out)) {
+	var out fsm.Out
+	now := nowMillis()
+	s.mu.Lock()
+	f(now, &out)
+	a := s.apply(g, now, &out)
+	s.mu.Unlock()
+	a.run()
+}
+
+// commit is a write that is in the log and not committed yet.
+type commit struct {
+	s           *shard
+	g           *fsm.Group
+	w           *fsm.Write
+	first, last int64
+	cancel      func() bool
+	over        bool // guarded by the shard's lock
+}
+
+func (c *commit) wait() {
+	if c.cancel = c.s.log.WhenCommitted(c.last+1, c.done); c.cancel != nil {
+		c.s.c.timers.add(timer{at: nowMillis() + c.s.c.opt.CommitTimeout.Milliseconds(), shard: c.s, commit: c})
+	}
+}
+
+func (c *commit) done(err error) {
+	code := int16(0)
+	if err != nil {
+		code = c.s.c.writeCode(c.w, err)
+	}
+	c.end(code)
+}
+
+func (c *commit) end(code int16) {
+	c.s.event(c.g, func(now int64, out *fsm.Out) {
+		if !c.over {
+			c.over = true
+			c.g.Written(now, c.w, code, c.first, out)
+		}
+	})
+}
+
+// timedOut is called when a commit takes too long.
+func (c *commit) timedOut() {
+	if !c.cancel() {
+		return
+	}
+	code := kerr.RequestTimedOut.Code
+	if c.w.Group != nil {
+		code = kerr.RebalanceInProgress.Code
+	}
+	c.end(code)
+}
+
+// writeCode is what clients are told about a write that failed.
+func (c *Coordinator) writeCode(w *fsm.Write, err error) int16 {
+	code := c.opt.ErrorCode(err)
+	switch code {
+	case kerr.UnknownTopicOrPartition.Code, kerr.NotEnoughReplicas.Code, kerr.NotEnoughReplicasAfterAppend.Code:
+		return kerr.CoordinatorNotAvailable.Code
+	case kerr.NotLeaderForPartition.Code, kerr.KafkaStorageError.Code:
+		return kerr.NotCoordinator.Code
+	case kerr.MessageTooLarge.Code, kerr.RecordListTooLarge.Code, kerr.InvalidFetchSize.Code:
+		if w.Group != nil {
+			return kerr.UnknownServerError.Code
+		}
+		return kerr.InvalidCommitOffsetSize.Code
+	}
+	return code
+}
+
+// unload ends the service of the shard.
+func (s *shard) unload() {
+	now := nowMillis()
+	var all after
+	s.mu.Lock()
+	groups, offsets := len(s.groups), 0
+	for _, g := range s.groups {
+		var out fsm.Out
+		offsets += len(g.Offsets())
+		g.Unload(now, &out)
+		all.replies = append(all.replies, out.Replies...)
+	}
+	loaded := s.loaded
+	s.gone, s.groups = true, nil
+	s.mu.Unlock()
+	all.run()
+	if loaded {
+		s.c.opt.Log.Infof("Finished unloading __consumer_offsets-%d. Removed %d cached offsets and %d cached groups.", s.id, offsets, groups)
+	}
+}
+
+// list is the shard's groups as of now.
+func (s *shard) list() []*fsm.Group {
+	if s.enter() != 0 {
+		return nil
+	}
+	defer s.mu.Unlock()
+	out := make([]*fsm.Group, 0, len(s.groups))
+	for _, g := range s.groups {
+		out = append(out, g)
+	}
+	return out
+}
+
+// expire removes what has expired, a group at a time so that requests are served in between.
+func (s *shard) expire(ctx context.Context) {
+	for _, g := range s.list() {
+		if ctx.Err() != nil {
+			return
+		}
+		s.event(g, g.Expire)
+	}
+}
