@@ -6,7 +6,11 @@ import "slices"
 type ackWaiter struct {
 	offset int64
 	done   func(error)
+	result error // once it is over
 }
+
+// Resume tells whoever waits.
+func (w *ackWaiter) Resume() { w.done(w.result) }
 
 // Replicated says whether an acks=all append up to offset (exclusive) is done already, and with what result.
 func (p *Partition) Replicated(offset int64) (bool, error) {
@@ -65,15 +69,20 @@ func (p *Partition) ackResult() error {
 	return nil
 }
 
-// releaseWaiters, with hw and mu (at least shared) held, ends the waits that hw satisfies.
-func (p *Partition) releaseWaiters(hw int64) {
+// releaseWaiters, with hw and mu (at least shared) held, ends the waits that hw satisfies: in goroutines of their own, or by the caller,
+// who finds them in woken.
+func (p *Partition) releaseWaiters(hw int64, woken *Woken) {
 	keep := p.hw.waiters[:0]
 	result := p.ackResult()
 	for _, w := range p.hw.waiters {
-		if w.offset <= hw {
-			go w.done(result)
-		} else {
+		switch {
+		case w.offset > hw:
 			keep = append(keep, w)
+		case woken == nil:
+			go w.done(result)
+		default:
+			w.result = result
+			woken.Waiters = append(woken.Waiters, w)
 		}
 	}
 	clear(p.hw.waiters[len(keep):])

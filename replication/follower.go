@@ -79,7 +79,7 @@ func (p *Partition) replicateLocked(epoch int32, in *fromLeader) (pos position, 
 		}
 		moved = true
 	}
-	if p.raise(log, min(in.highWatermark, log.LogEndOffset())) {
+	if p.raise(log, min(in.highWatermark, log.LogEndOffset()), nil) {
 		moved = true
 	}
 	if in.logStart > log.LogStartOffset() && in.logStart <= log.HighWatermark() {

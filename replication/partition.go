@@ -147,7 +147,7 @@ func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, no
 	}
 	switch {
 	case p.mu.alone:
-		p.raise(log, log.LogEndOffset())
+		p.raise(log, log.LogEndOffset(), woken)
 	case p.mu.solo:
 		p.advance(now)
 	}
@@ -157,19 +157,19 @@ func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, no
 }
 
 // raise lifts the high watermark to at most hw and releases who waited for it. It returns whether it moved.
-func (p *Partition) raise(log *storage.Log, hw int64) bool {
+func (p *Partition) raise(log *storage.Log, hw int64, woken *Woken) bool {
 	p.hw.Lock()
 	defer p.hw.Unlock()
-	return p.raiseLocked(log, hw)
+	return p.raiseLocked(log, hw, woken)
 }
 
-func (p *Partition) raiseLocked(log *storage.Log, hw int64) bool {
+func (p *Partition) raiseLocked(log *storage.Log, hw int64, woken *Woken) bool {
 	if hw <= log.HighWatermark() {
 		return false
 	}
 	hw = log.SetHighWatermark(hw)
 	if len(p.hw.waiters) > 0 {
-		p.releaseWaiters(hw)
+		p.releaseWaiters(hw, woken)
 	}
 	return true
 }
@@ -181,12 +181,13 @@ func (p *Partition) advance(now time.Time) bool {
 	}
 	p.hw.Lock()
 	defer p.hw.Unlock()
-	return p.raiseLocked(p.mu.log, p.mu.isr.HighWatermark(p.mu.log.LogEndOffset(), now, p.m.opt.MaxLag))
+	return p.raiseLocked(p.mu.log, p.mu.isr.HighWatermark(p.mu.log.LogEndOffset(), now, p.m.opt.MaxLag), nil)
 }
 
 // FollowerFetched notes that a follower fetches from offset on, which tells that it holds everything before. leaderEnd is where this
-// log ended when the fetch was read.
-func (p *Partition) FollowerFetched(replica int32, offset, logStart, leaderEnd int64, now time.Time) {
+// log ended when the fetch was read. The caller resumes those who waited for it and are collected in woken; if it is nil they resume in
+// goroutines of their own.
+func (p *Partition) FollowerFetched(replica int32, offset, logStart, leaderEnd int64, now time.Time, woken *Woken) {
 	p.mu.RLock()
 	st, log := p.mu.isr, p.mu.log
 	if st == nil || log == nil || p.mu.offline {
@@ -195,7 +196,7 @@ func (p *Partition) FollowerFetched(replica int32, offset, logStart, leaderEnd i
 	}
 	p.hw.Lock()
 	known, ended, moved := st.Fetched(replica, offset, logStart, leaderEnd, now)
-	if ended && p.raiseLocked(log, st.HighWatermark(log.LogEndOffset(), now, p.m.opt.MaxLag)) {
+	if ended && p.raiseLocked(log, st.HighWatermark(log.LogEndOffset(), now, p.m.opt.MaxLag), woken) {
 		moved = true
 	}
 	joins := known && st.Joins(replica, log.HighWatermark()) != nil
@@ -205,7 +206,7 @@ func (p *Partition) FollowerFetched(replica int32, offset, logStart, leaderEnd i
 		p.expand(replica)
 	}
 	if moved {
-		p.notify(nil)
+		p.notifyReaders(woken)
 	}
 }
 

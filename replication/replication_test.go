@@ -154,7 +154,7 @@ func TestHighWatermarkFollowsTheSlowestInSync(t *testing.T) {
 		offset  int64
 		hw      int64
 	}{{2, 4, 0}, {3, 2, 2}, {3, 5, 4}, {2, 5, 5}, {9, 5, 5}} {
-		p.FollowerFetched(step.replica, step.offset, 0, 5, time.Now())
+		p.FollowerFetched(step.replica, step.offset, 0, 5, time.Now(), nil)
 		if hw := p.Log().HighWatermark(); hw != step.hw {
 			t.Errorf("step %d: high watermark %d, want %d", i, hw, step.hw)
 		}

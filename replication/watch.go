@@ -9,6 +9,8 @@ type Watch struct {
 	Set *WatchSet
 	// Owner is whatever the watch stands for; it is the owner's alone.
 	Owner any
+	// Follower: a high watermark that moves is something to look at, but nothing to wake up for.
+	Follower bool
 
 	p      *Partition
 	at     int  // position in p.watch.list, guarded by p.watch
@@ -99,16 +101,17 @@ func (s *WatchSet) Unpark() bool {
 	return was
 }
 
-func (s *WatchSet) fire(w *Watch, woken *Woken) {
+// fire puts the watch on the list. Unless quiet it resumes who is parked.
+func (s *WatchSet) fire(w *Watch, woken *Woken, quiet bool) {
 	s.mu.Lock()
-	if w.queued {
-		s.mu.Unlock()
-		return
+	if !w.queued {
+		w.queued = true
+		s.ready = append(s.ready, w)
 	}
-	w.queued = true
-	s.ready = append(s.ready, w)
-	parked := s.parked
-	s.parked = nil
+	var parked Waiter
+	if !quiet {
+		parked, s.parked = s.parked, nil
+	}
 	s.mu.Unlock()
 	switch {
 	case parked == nil:
@@ -126,7 +129,19 @@ func (p *Partition) notify(woken *Woken) {
 	}
 	p.watch.Lock()
 	for _, w := range p.watch.list {
-		w.Set.fire(w, woken)
+		w.Set.fire(w, woken, false)
+	}
+	p.watch.Unlock()
+}
+
+// notifyReaders tells everybody that the high watermark has moved, without waking followers.
+func (p *Partition) notifyReaders(woken *Woken) {
+	if !p.watched.Load() {
+		return
+	}
+	p.watch.Lock()
+	for _, w := range p.watch.list {
+		w.Set.fire(w, woken, w.Follower)
 	}
 	p.watch.Unlock()
 }

@@ -102,6 +102,8 @@ type fetchOp struct {
 	spent bool
 	ready []*replication.Watch
 	q     replication.ReadRequest
+	// woken collects who waited for what a follower has, while the reader of its connection is at work on the operation.
+	woken *replication.Woken
 }
 
 type forgottenPart struct {
@@ -123,9 +125,30 @@ func (h *Fetch) start(_ context.Context, r *server.Request) error {
 		op.free()
 		return err
 	}
-	op.begin()
+	if op.replica < 0 {
+		op.begin()
+		return nil
+	}
+	woken := wokenPool.Get().(*replication.Woken)
+	op.woken = woken
+	op.begin() // the operation may be somebody else's after that
+	for i, w := range woken.Waiters {
+		woken.Waiters[i] = nil
+		if i < followerResumes {
+			r.Afterwards(w)
+		} else {
+			go w.Resume()
+		}
+	}
+	woken.Waiters = woken.Waiters[:0]
+	wokenPool.Put(woken)
 	return nil
 }
+
+// followerResumes is how many of those who waited for what a follower has are answered by the follower's connection.
+const followerResumes = 16
+
+var wokenPool = sync.Pool{New: func() any { return new(replication.Woken) }}
 
 func (op *fetchOp) decode() error {
 	v := op.r.Version
@@ -272,7 +295,7 @@ func (op *fetchOp) park() bool {
 		for i := range op.parts {
 			f := &op.parts[i]
 			if f.p != nil {
-				f.watch.Set = &op.set
+				f.watch.Set, f.watch.Follower = &op.set, op.replica >= 0
 				f.watch.Attach(f.p)
 			}
 		}
@@ -291,6 +314,7 @@ func (op *fetchOp) park() bool {
 	if len(op.ready) > 0 {
 		return false
 	}
+	op.woken = nil
 	return op.set.Park(op)
 }
 
@@ -425,7 +449,7 @@ func (op *fetchOp) read(f *fetchPart, limit int, minOne bool) {
 		return
 	}
 	if op.replica >= 0 && !f.res.Diverging {
-		f.p.FollowerFetched(op.replica, f.offset, f.logStart, f.res.LogEnd, op.r.ReceivedAt)
+		f.p.FollowerFetched(op.replica, f.offset, f.logStart, f.res.LogEnd, op.r.ReceivedAt, op.woken)
 	}
 	if !op.hardLimit && f.res.Slice.FirstIncomplete {
 		f.release()
@@ -486,6 +510,7 @@ func (op *fetchOp) encode(session int32, parts []*fetchPart) *server.Response {
 
 // deliver ends the operation. One that waited runs where it was woken, which is no place to leave the response for later.
 func (op *fetchOp) deliver(p *server.Response) {
+	op.woken = nil
 	op.resumed()
 	if op.waited {
 		op.r.CompleteHere(p)
@@ -509,7 +534,7 @@ func (op *fetchOp) free() {
 	op.parts, op.forgotten, op.ready = op.parts[:0], op.forgotten[:0], op.ready[:0]
 	op.mu.Lock()
 	op.ticket++
-	op.h, op.r, op.session = nil, nil, nil
+	op.h, op.r, op.session, op.woken = nil, nil, nil, nil
 	op.full, op.expired, op.waited, op.rack = false, false, false, ""
 	op.mu.Unlock()
 	fetchPool.Put(op)

@@ -232,7 +232,7 @@ func (s *session) put(f *fetchPart) *sessionPart {
 		if f.p != nil {
 			part.topic = f.p.TopicPartition().Topic
 		}
-		part.watch.Set, part.watch.Owner = &s.set, part
+		part.watch.Set, part.watch.Owner, part.watch.Follower = &s.set, part, s.privileged
 		s.parts[forgottenPart{part.topic, part.partition}] = part
 	}
 	part.offset, part.maxBytes, part.epoch, part.lastEpoch, part.logStart = f.offset, f.maxBytes, f.epoch, f.lastEpoch, f.logStart
@@ -362,6 +362,7 @@ func (s *session) park(op *fetchOp) bool {
 		op.waits(len(s.parts))
 		op.wait()
 	}
+	op.woken = nil
 	return s.set.Park(op)
 }
 

@@ -313,20 +313,20 @@ func (op *produceOp) expired() {
 // answerAbandoned answers an operation to which a late callback may still refer: it does not go back to the pool.
 func (op *produceOp) answerAbandoned() {
 	op.h.Waiting.produces(len(op.cancels), -1)
-	op.respond()
+	op.respond((*server.Request).CompleteHere)
 }
 
 func (op *produceOp) answer() {
-	op.respond()
+	op.respond((*server.Request).Complete)
 	op.free()
 }
 
-func (op *produceOp) respond() {
+func (op *produceOp) respond(complete func(*server.Request, *server.Response)) {
 	op.countAnswer()
 	if op.acks != 0 {
 		p := op.r.NewResponse()
 		op.encode(p)
-		op.r.Complete(p)
+		complete(op.r, p)
 		return
 	}
 	for _, t := range op.topics {
