@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -372,6 +374,8 @@ func (b *Broker) goRun(what string, f func(context.Context) error) {
 	})
 }
 
+const configLogger = "kafka.server.DynamicConfigManager"
+
 // configChanged reads an entity whose settings changed.
 func (b *Broker) configChanged(entityPath string) {
 	if entity, ok := strings.CutPrefix(entityPath, zkmeta.EntityBrokers+"/"); ok {
@@ -391,7 +395,11 @@ func (b *Broker) configChanged(entityPath string) {
 	}
 	b.setTopic(topic, overrides)
 	b.ctl.TopicConfigChanged(topic, overrides)
-	b.log.Infof("Processing notification for topic %s with config: %v", topic, overrides)
+	changes := make([]string, 0, len(overrides))
+	for _, k := range slices.Sorted(maps.Keys(overrides)) {
+		changes = append(changes, k+" -> "+overrides[k])
+	}
+	logging.Named(b.log, configLogger).Infof("Processing override for entityPath: %s with config: Map(%s)", entityPath, strings.Join(changes, ", "))
 }
 
 func (b *Broker) setTopic(topic string, overrides map[string]string) {

@@ -9,6 +9,7 @@ import (
 
 	"gregor/broker/config"
 	"gregor/broker/server"
+	"gregor/internal/logging"
 	"gregor/zkmeta"
 )
 
@@ -69,7 +70,7 @@ func (b *Broker) brokerConfigChanged(entity string) {
 		}
 		return
 	}
-	b.log.Infof("Processing notification for brokers/%s with settings: %v", entity, slices.Sorted(maps.Keys(persistent)))
+	logging.Named(b.log, configLogger).Infof("Processing override for entityPath: brokers/%s with config: %v", entity, slices.Sorted(maps.Keys(persistent)))
 	own, all := cur.DynamicLevels()
 	if props := b.dynamicSettings(cur, persistent, perBroker); perBroker {
 		own = props
