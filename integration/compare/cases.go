@@ -32,6 +32,8 @@ var newest = map[kmsg.Key]int16{
 	kmsg.IncrementalAlterConfigs: 1, kmsg.DescribeLogDirs: 2, kmsg.ApiVersions: 3, kmsg.FindCoordinator: 3, kmsg.ListOffsets: 5,
 	kmsg.OffsetForLeaderEpoch: 3, kmsg.DeleteRecords: 2, kmsg.InitProducerID: 4, kmsg.Produce: 8, kmsg.Fetch: 12,
 	kmsg.LeaderAndISR: 4, kmsg.StopReplica: 3, kmsg.UpdateMetadata: 6,
+	kmsg.JoinGroup: 7, kmsg.SyncGroup: 5, kmsg.Heartbeat: 4, kmsg.LeaveGroup: 4, kmsg.OffsetCommit: 8, kmsg.OffsetFetch: 7, kmsg.OffsetDelete: 0,
+	kmsg.ListGroups: 4, kmsg.DescribeGroups: 5, kmsg.DeleteGroups: 2,
 }
 
 // possible is the error codes that 2.7.2 can answer to a request type on a plaintext listener without an authorizer, apart from disk and
@@ -55,6 +57,17 @@ var possible = map[kmsg.Key][]int{
 	kmsg.LeaderAndISR:            {0, 11, 56, 77},
 	kmsg.StopReplica:             {0, 11, 56, 77},
 	kmsg.UpdateMetadata:          {0, 11, 77},
+	kmsg.FindCoordinator:         {0, 15},
+	kmsg.JoinGroup:               {0, 14, 15, 16, 23, 24, 25, 26, 79, 81, 82},
+	kmsg.SyncGroup:               {0, 15, 16, 22, 23, 24, 25, 27, 82},
+	kmsg.Heartbeat:               {0, 15, 16, 22, 24, 25, 27, 82},
+	kmsg.LeaveGroup:              {0, 14, 15, 16, 24, 25, 82},
+	kmsg.OffsetCommit:            {0, 3, 12, 14, 15, 16, 22, 25, 27, 28, 82},
+	kmsg.OffsetFetch:             {0, 14, 15, 16, 88},
+	kmsg.OffsetDelete:            {0, 3, 14, 15, 16, 24, 68, 69, 86},
+	kmsg.ListGroups:              {0, 14, 15},
+	kmsg.DescribeGroups:          {0, 14, 15, 16},
+	kmsg.DeleteGroups:            {0, 14, 15, 16, 68, 69},
 }
 
 func (c *Case) versions() (from, to int16) {
@@ -85,6 +98,7 @@ var worlds = []world{
 	}},
 	{name: "failing", config: map[string]string{"auto.create.topics.enable": "false", "delete.topic.enable": "false",
 		"replica.high.watermark.checkpoint.interval.ms": "300"}, dirs: 2, cases: failingCases},
+	{name: "groups", config: map[string]string{"offsets.topic.num.partitions": "3", "group.initial.rebalance.delay.ms": "0"}, dirs: 1, cases: groupCases},
 	{name: "deposed", config: map[string]string{"auto.create.topics.enable": "true", "default.replication.factor": "3"}, dirs: 1, cases: deposedCases},
 }
 
