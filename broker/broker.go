@@ -194,7 +194,7 @@ func (b *Broker) listen(context.Context) error {
 		Known:              func(topic string, p int32) bool { _, ok := b.cache.Partition(topic, p); return ok },
 		Alive:              func(id int32) bool { _, ok := b.cache.Broker(id); return ok },
 		CheckpointInterval: b.cfg.Log.HighWatermarkCheckpoints, MaxLag: b.cfg.Replica.LagTimeMax,
-		Fetching: b.fetching(), ISR: b.isrChanger(), OnLeadershipChange: b.rolesChanged, OnStop: b.roleEnded,
+		Fetching: b.fetching(), FollowerThrottle: b.settings.throttles.follower, ISR: b.isrChanger(), OnLeadershipChange: b.rolesChanged, OnStop: b.roleEnded,
 		Log: logging.Named(b.log, "kafka.server.ReplicaManager"),
 	}
 	co := controller.Options{
@@ -268,6 +268,7 @@ func (b *Broker) requestTable() []server.API {
 	b.producerIDs = &handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log}
 	produce := &handlers.Produce{Replicas: b.replicas, Log: log}
 	b.fetches = handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots)
+	b.fetches.Throttle = b.settings.throttles.leader
 	if b.cfg.Replica.ByRack {
 		b.fetches.RackOf = b.rackOf
 	}

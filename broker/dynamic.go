@@ -98,6 +98,7 @@ func (b *Broker) reconfigure(from, to *config.Broker) {
 	if u := uncleanDefault(to); u != uncleanDefault(from) {
 		b.ctl.DefaultUncleanChanged(u)
 	}
+	b.settings.throttles.rates(to)
 	b.relisten(from, to)
 	b.server.SetLimits(b.limits(to))
 }

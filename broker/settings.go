@@ -11,7 +11,8 @@ import (
 
 // topicSettings holds the settings of each topic that has some of its own; the others share one value.
 type topicSettings struct {
-	log logrus.FieldLogger
+	log       logrus.FieldLogger
+	throttles throttles
 
 	mu struct {
 		sync.RWMutex
@@ -28,7 +29,7 @@ type topicSetting struct {
 }
 
 func newTopicSettings(b *config.Broker, log logrus.FieldLogger) *topicSettings {
-	s := &topicSettings{log: log}
+	s := &topicSettings{log: log, throttles: newThrottles(b)}
 	s.mu.own = map[string]topicSetting{}
 	s.rebase(b)
 	return s
@@ -55,6 +56,7 @@ func effective(b *config.Broker, overrides map[string]string) (topicSetting, []e
 func (s *topicSettings) set(topic string, overrides map[string]string) storage.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.throttles.topic(s.mu.broker, topic, overrides)
 	if len(overrides) == 0 {
 		delete(s.mu.own, topic)
 		return s.mu.plain.log

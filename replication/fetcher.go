@@ -229,6 +229,19 @@ func (f *fetcher) sleep(d time.Duration) {
 	}
 }
 
+// throttled leaves a partition alone while throttled replicas have used up what they may.
+func (f *fetcher) throttled(part *followed) bool {
+	t := f.m.opt.FollowerThrottle
+	if part.caughtUp || !t.covers(part.p.tp) {
+		return false
+	}
+	wait := t.Wait(time.Now())
+	if wait > 0 {
+		f.delayFor(part, min(wait, f.m.opt.Fetching.MaxWait))
+	}
+	return wait > 0
+}
+
 // failed ends the connection and with it the session, and waits before the next try.
 func (f *fetcher) failed(err error) {
 	f.hangUp()
@@ -312,6 +325,9 @@ func (f *fetcher) connect() (*peer.Conn, error) {
 func (f *fetcher) locate() {
 	for _, part := range f.changed {
 		if part.removed || part.ready || !part.until.IsZero() {
+			continue
+		}
+		if f.throttled(part) {
 			continue
 		}
 		pos, err := part.p.position(part.epoch)

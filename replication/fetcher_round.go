@@ -161,6 +161,11 @@ func (f *fetcher) took(part *followed, in *partitionAnswer) {
 	if part.pos = pos; pos != was {
 		f.change(part)
 	}
+	part.caughtUp = in.highWatermark <= pos.end
+	if t := f.m.opt.FollowerThrottle; len(in.records) > 0 && t.covers(part.p.tp) {
+		t.Record(len(in.records), time.Now())
+		f.throttled(part)
+	}
 }
 
 // skipBefore leaves out batches that end before offset: of two requests under way, the answer to the second may repeat the first's.

@@ -100,6 +100,7 @@ type followed struct {
 	inSession bool
 	named     int64 // the number of the request that brought it into the session
 	lost      bool  // in the fetcher's list of those whose offset the leader does not have
+	caughtUp  bool  // the last answer had all that was replicated: not throttled
 	refusals  int   // answers in a row that the leader does not lead it (yet)
 	changed   bool  // in the fetcher's list of what the next request must name
 	until     time.Time

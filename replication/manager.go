@@ -41,6 +41,8 @@ type Options struct {
 	ISR ISRChanger
 	// Fetching is how this broker follows others.
 	Fetching Fetching
+	// FollowerThrottle bounds what throttled replicas fetch; nil is no bound.
+	FollowerThrottle *Throttle
 	// CheckpointInterval is replica.high.watermark.checkpoint.interval.ms (5 s).
 	CheckpointInterval time.Duration
 	// OnLeadershipChange is called with the controller's requests serialised, after roles changed: coordinators load and unload by it.

@@ -223,6 +223,13 @@ func (p *Partition) Nearest(offset int64, near func(broker int32) bool) int32 {
 	return p.mu.isr.Nearest(offset, near)
 }
 
+// InSync says whether a replica is among those in sync.
+func (p *Partition) InSync(id int32) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return slices.Contains(p.mu.ISR, id)
+}
+
 // IsFollower says whether another broker has a replica of the partition.
 func (p *Partition) IsFollower(id int32) bool {
 	p.mu.RLock()

@@ -131,6 +131,16 @@ type Replica struct {
 	Fetchers                                          int
 	FetchWait, FetchBackoff                           time.Duration
 	FetchMinBytes, FetchMaxBytes, FetchPartitionBytes int32
+	// Quota and AlterDirsQuota are the windows in which throttled replicas and moves between log directories are measured.
+	Quota, AlterDirsQuota QuotaWindow
+	// AlterDirsThreads is num.replica.alter.log.dirs.threads.
+	AlterDirsThreads int
+}
+
+// QuotaWindow is so many samples of a length.
+type QuotaWindow struct {
+	Samples int
+	Length  time.Duration
 }
 
 // Gregor holds the keys that Kafka does not have.
@@ -321,6 +331,19 @@ func (b *Broker) IsSet(name string) bool {
 
 func (b *Broker) str(name string) string { return b.values[name] }
 
+func (b *Broker) quotaWindow(prefix string) QuotaWindow {
+	return QuotaWindow{b.int(prefix + ".window.num"), time.Duration(b.long(prefix+".window.size.seconds")) * time.Second}
+}
+
+// alterDirsThreads is one for each log directory unless the configuration says otherwise.
+func (b *Broker) alterDirsThreads() int {
+	if v, ok := b.Get("num.replica.alter.log.dirs.threads"); ok && v != "" {
+		return b.int("num.replica.alter.log.dirs.threads")
+	}
+	_, dirs := b.first("log.dirs", "log.dir")
+	return len(splitList(dirs))
+}
+
 func (b *Broker) long(name string) int64 {
 	n, _ := strconv.ParseInt(b.values[name], 10, 64)
 	return n
@@ -402,7 +425,9 @@ func (b *Broker) fill() error {
 		FetchWait: b.ms("replica.fetch.wait.max.ms"), FetchBackoff: b.ms("replica.fetch.backoff.ms"),
 		FetchMinBytes: int32(b.long("replica.fetch.min.bytes")), FetchMaxBytes: int32(b.long("replica.fetch.response.max.bytes")),
 		FetchPartitionBytes: int32(b.long("replica.fetch.max.bytes")),
-		ControlledShutdown:  b.bool("controlled.shutdown.enable"), ShutdownRetries: b.int("controlled.shutdown.max.retries"),
+		Quota:               b.quotaWindow("replication.quota"), AlterDirsQuota: b.quotaWindow("alter.log.dirs.replication.quota"),
+		AlterDirsThreads:   b.alterDirsThreads(),
+		ControlledShutdown: b.bool("controlled.shutdown.enable"), ShutdownRetries: b.int("controlled.shutdown.max.retries"),
 		ShutdownBackoff: b.ms("controlled.shutdown.retry.backoff.ms"),
 	}
 	b.AutoBalance, b.BalancePercentage = b.bool("auto.leader.rebalance.enable"), b.int("leader.imbalance.per.broker.percentage")

@@ -31,6 +31,8 @@ type Fetch struct {
 	RackOf func(broker int32) string
 	// Sessions is the cache of incremental fetch sessions; made by NewFetch.
 	Sessions *SessionCache
+	// Throttle bounds what throttled replicas get that are not in sync; nil is no bound.
+	Throttle *replication.Throttle
 	// Waiting counts requests that wait; may be nil.
 	Waiting *Waiting
 
@@ -451,13 +453,31 @@ func (op *fetchOp) read(f *fetchPart, limit int, minOne bool) {
 	if op.replica >= 0 && !f.res.Diverging {
 		f.p.FollowerFetched(op.replica, f.offset, f.logStart, f.res.LogEnd, op.r.ReceivedAt, op.woken)
 	}
-	if !op.hardLimit && f.res.Slice.FirstIncomplete {
+	if !op.hardLimit && f.res.Slice.FirstIncomplete || op.throttled(f) {
 		f.release()
 	}
 	if code := convertible(f, v); code != 0 {
 		f.release()
 		f.res = replication.ReadResult{}
 		f.code = code
+	}
+}
+
+// throttled says whether a replica must wait: what is not in sync, when throttled replicas have had what they may.
+func (op *fetchOp) throttled(f *fetchPart) bool {
+	t := op.h.Throttle
+	return op.replica >= 0 && t.Covers(f.topic, f.partition) && t.Exceeded(time.Now()) && !f.p.InSync(op.replica)
+}
+
+// countThrottled counts what throttled replicas get, in sync or not.
+func (op *fetchOp) countThrottled(parts []*fetchPart) {
+	if op.replica < 0 || op.h.Throttle == nil {
+		return
+	}
+	for _, f := range parts {
+		if n := f.res.Slice.Length; n > 0 && op.h.Throttle.Covers(f.topic, f.partition) {
+			op.h.Throttle.Record(n, time.Now())
+		}
 	}
 }
 
@@ -504,6 +524,7 @@ func (op *fetchOp) encode(session int32, parts []*fetchPart) *server.Response {
 	p := op.r.NewResponse()
 	e := fetchEncoder{v: op.r.Version, p: p}
 	op.countAnswer(parts) // encoding gives the ranges away
+	op.countThrottled(parts)
 	e.response(0, session, parts)
 	return p
 }

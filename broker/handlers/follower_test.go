@@ -103,3 +103,37 @@ func TestFollowerAsksALeaderAgainThatHasNotHeardOfItYet(t *testing.T) {
 		t.Error(r.Topics[0].Partitions[0].ErrorCode)
 	}
 }
+
+func TestThrottledFollowersWait(t *testing.T) {
+	pl := newPlane(t)
+	pl.fetch.Throttle = replication.NewThrottle(2, time.Second)
+	pl.fetch.Throttle.SetTopic("t", false, []int32{0, 1})
+	pl.fetch.Throttle.SetRate(0)
+	pl.fetch.Throttle.Record(1, time.Now().Add(time.Hour)) // for as long as the test takes
+	both := []int32{self, followerID}
+	req := &replication.LeaderAndIsr{}
+	for i, isr := range [][]int32{{self}, both, {self}} {
+		req.Partitions = append(req.Partitions, replication.PartitionState{TopicPartition: storage.TopicPartition{Topic: "t", Partition: int32(i)},
+			State: replication.State{Leader: self, ISR: isr, Replicas: both, IsNew: true}})
+	}
+	if err := pl.replicas.BecomeLeaderOrFollower(req); err != nil {
+		t.Fatal(err)
+	}
+	c := pl.dial()
+	fetch := fetchRequest(11, "t", 0, 0)
+	fetch.ReplicaID = followerID
+	for p := range int32(3) {
+		if p > 0 {
+			addPartition(fetch, "t", p, 0)
+		}
+		produce := produceRequest(8, 1, "t", p, batch("x"))
+		c.call(produce)
+	}
+	if got := describe(t, c.call(fetch).(*kmsg.FetchResponse)); got != "t-0[] t-1[x] t-2[x] " {
+		t.Errorf("%q: only what is not in sync and on the list waits", got)
+	}
+	pl.fetch.Throttle.SetRate(replication.Unthrottled)
+	if got := describe(t, c.call(fetch).(*kmsg.FetchResponse)); got != "t-0[x] t-1[x] t-2[x] " {
+		t.Error(got)
+	}
+}
