@@ -30,6 +30,8 @@ type logDir struct {
 
 	checkpointMu sync.Mutex                  // one writer of checkpoints at a time
 	removed      map[TopicPartition]struct{} // deleted, but perhaps still in the checkpoints; under Manager.mu
+	hasCleaner   bool                        // cleaner-offset-checkpoint has lines; under checkpointMu
+	cleanerDirty atomic.Bool                 // a log was truncated below what the cleaner's checkpoint says
 	reserved     int64                       // size of the reserve file; under checkpointMu
 
 	spaceMu  sync.Mutex
@@ -279,12 +281,14 @@ func (m *Manager) readCheckpoints(d *logDir) map[TopicPartition]onDisk {
 		{checkpoint.RecoveryPointFile, func(o *onDisk, v int64) { o.recovery = v }},
 		{checkpoint.LogStartFile, func(o *onDisk, v int64) { o.start = v }},
 		{checkpoint.HighWatermarkFile, func(o *onDisk, v int64) { o.hw = v }},
+		{checkpoint.CleanerFile, func(o *onDisk, v int64) { o.cleaned = v }},
 	} {
 		offsets, err := checkpoint.ReadOffsets(m.fs, d.file(c.name))
 		if err != nil {
 			m.log.Warnf("%s is unreadable and is ignored: %v", d.file(c.name), err)
 			continue
 		}
+		d.hasCleaner = d.hasCleaner || c.name == checkpoint.CleanerFile && len(offsets) > 0
 		for _, o := range offsets {
 			tp := TopicPartition{o.Topic, o.Partition}
 			v := out[tp]
@@ -329,8 +333,16 @@ func (m *Manager) checkpointRecoveryPointsLocked(d *logDir) error {
 	m.mu.Lock()
 	d.removed = nil
 	m.mu.Unlock()
-	if err := m.writeCheckpoint(d, checkpoint.RecoveryPointFile, func(l *Log) (int64, bool) { return l.recovery.Load(), true }); err != nil {
+	if err := m.writeCheckpoint(d, checkpoint.RecoveryPointFile, func(l *Log) (int64, bool) {
+		l.recWritten = l.recovery.Load()
+		return l.recWritten, true
+	}); err != nil {
 		return err
+	}
+	if d.cleanerDirty.Load() {
+		if err := m.checkpointCleanerLocked(d); err != nil {
+			return err
+		}
 	}
 	for _, l := range m.logsIn(d, m.logs) {
 		if err := l.removeOldSnapshots(); err != nil {
@@ -381,6 +393,13 @@ func (m *Manager) checkpointHW(d *logDir, always bool) error {
 		return nil
 	}
 	return m.writeCheckpoint(d, checkpoint.HighWatermarkFile, func(l *Log) (int64, bool) { return l.hwWritten, true })
+}
+
+// hasCleanerLines reports whether cleaner-offset-checkpoint says anything.
+func (d *logDir) hasCleanerLines() bool {
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	return d.hasCleaner
 }
 
 // makeCleanerCheckpoint leaves the empty file that Kafka's cleaner leaves.

@@ -103,11 +103,12 @@ func newFileCache(fs vfs.FS, limit int) *fileCache {
 	return &fileCache{fs: fs, limit: limit}
 }
 
-// open returns the file of c with a reference, opening it under name if it is not open. It is the slow path behind hot.
-func (fc *fileCache) open(c *cachedFile, name string, flag int) (*OpenFile, error) {
+// open returns the file of c with a reference, opening it under its present name if it is not open. It is the slow path behind hot.
+func (fc *fileCache) open(c *cachedFile, path func() string, flag int) (*OpenFile, error) {
 	if o := c.hot(); o != nil {
 		return o, nil
 	}
+	name := path()
 	f, err := fc.fs.OpenFile(name, flag, 0o644)
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		// Connections took more descriptors than expected: make do with fewer, and try once more.
@@ -116,6 +117,14 @@ func (fc *fileCache) open(c *cachedFile, name string, flag int) (*OpenFile, erro
 	}
 	if err != nil {
 		return nil, err
+	}
+	// A name may have passed to another file meanwhile: the cleaner's takes that of the one it replaces.
+	for now := path(); now != name; now = path() {
+		f.Close()
+		name = now
+		if f, err = fc.fs.OpenFile(name, flag, 0o644); err != nil {
+			return nil, err
+		}
 	}
 	o := &OpenFile{f: f, slot: c, at: -1}
 	o.fd, o.real = f.Fd()

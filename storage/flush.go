@@ -30,7 +30,7 @@ func (l *Log) flushTo(offset int64) error {
 	}
 	segs := l.segments()
 	segs = segs[max(floorSegment(segs, from), 0):]
-	truncations := l.truncations
+	truncations := l.truncations.Load()
 	for _, s := range segs {
 		if s.base >= offset {
 			break
@@ -59,7 +59,7 @@ func (l *Log) flushTo(offset int64) error {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if truncations == l.truncations && offset > l.recovery.Load() {
+	if truncations == l.truncations.Load() && offset > l.recovery.Load() {
 		l.recovery.Store(offset)
 		l.lastFlush = l.m.nowMs()
 	}

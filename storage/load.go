@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 // onDisk is what the checkpoints of a directory say about a log.
 type onDisk struct {
 	recovery, start, hw int64
+	cleaned             int64 // 0: the cleaner never was there
 }
 
 // logFiles is what a partition's directory holds, by base offset.
@@ -51,6 +53,10 @@ func (m *Manager) loadLog(d *logDir, tp TopicPartition, name string, cfg *Config
 		return nil, err
 	}
 	l.start.Store(cp.start)
+	l.recWritten = cp.recovery
+	if cp.cleaned > 0 {
+		l.cleaned.Store(cp.cleaned)
+	}
 	l.snapshotted = files.newestSnapshot
 	if files.epochs {
 		if err := l.epochs.Load(m.fs, l.path()); err != nil {
@@ -88,6 +94,7 @@ func (l *Log) listFiles() (*logFiles, error) {
 		return lf, nil
 	}
 	var swaps []int64
+	var txnSwaps map[int64]bool // not rebuilt: what it says of aborted transactions stands nowhere else
 	minCleaned := int64(math.MaxInt64)
 	var cleaned []string
 	for _, e := range entries {
@@ -107,6 +114,8 @@ func (l *Log) listFiles() (*logFiles, error) {
 		case strings.HasSuffix(rest, suffixSwap):
 			if rest == suffixLog+suffixSwap {
 				swaps = append(swaps, base)
+			} else if rest == suffixTxnIndex+suffixSwap {
+				txnSwaps = note(txnSwaps, base)
 			} else if err := remove(vfs, dir+"/"+n); err != nil { // rebuilt from the log
 				return nil, err
 			}
@@ -132,7 +141,7 @@ func (l *Log) listFiles() (*logFiles, error) {
 			return nil, err
 		}
 	}
-	if err := l.completeSwaps(lf, swaps, minCleaned); err != nil {
+	if err := l.completeSwaps(lf, swaps, txnSwaps, minCleaned); err != nil {
 		return nil, err
 	}
 	return lf, l.removeOrphans(lf)
@@ -155,8 +164,16 @@ func remove(fs interface{ Remove(string) error }, name string) error {
 
 // completeSwaps puts segments that the cleaner had finished in the place of those they were made from. A .swap file at or past the
 // first .cleaned one belongs to a split that was not finished; it goes.
-func (l *Log) completeSwaps(lf *logFiles, swaps []int64, minCleaned int64) error {
+func (l *Log) completeSwaps(lf *logFiles, swaps []int64, txnSwaps map[int64]bool, minCleaned int64) error {
 	fs, dir := l.m.fs, l.path()
+	for base := range txnSwaps {
+		if base >= minCleaned || !slices.Contains(swaps, base) {
+			if err := remove(fs, dir+"/"+offsetName(base)+suffixTxnIndex+suffixSwap); err != nil {
+				return err
+			}
+			delete(txnSwaps, base)
+		}
+	}
 	for _, base := range swaps {
 		name := dir + "/" + offsetName(base) + suffixLog
 		if base >= minCleaned {
@@ -176,7 +193,9 @@ func (l *Log) completeSwaps(lf *logFiles, swaps []int64, minCleaned int64) error
 		l.m.log.Infof("%v: completing the interrupted swap of the segment at offset %d", l.tp, base)
 		// The new segment replaces those that begin inside of it, and one that begins before it but reaches into it.
 		keep := lf.logs[:0]
+		replaces := false
 		for i, s := range lf.logs {
+			replaces = replaces || s.base == base
 			next := int64(math.MaxInt64)
 			if i+1 < len(lf.logs) {
 				next = lf.logs[i+1].base
@@ -192,14 +211,27 @@ func (l *Log) completeSwaps(lf *logFiles, swaps []int64, minCleaned int64) error
 			}
 		}
 		lf.logs = keep
-		for _, suffix := range segmentSuffixes[1:] {
+		for _, suffix := range []string{suffixIndex, suffixTimeIndex} {
 			if err := remove(fs, dir+"/"+offsetName(base)+suffix); err != nil {
 				return err
 			}
 		}
 		delete(lf.index, base)
 		delete(lf.timeIndex, base)
-		delete(lf.txnIndex, base)
+		// Without a .txnindex.swap, and with the old segment gone, a .txnindex is the new one, which comes in before the log.
+		txn := dir + "/" + offsetName(base) + suffixTxnIndex
+		switch {
+		case txnSwaps[base]:
+			if err := fs.Rename(txn+suffixSwap, txn); err != nil {
+				return err
+			}
+			lf.txnIndex = note(lf.txnIndex, base)
+		case replaces:
+			delete(lf.txnIndex, base)
+			if err := remove(fs, txn); err != nil {
+				return err
+			}
+		}
 		if err := fs.Rename(name+suffixSwap, name); err != nil {
 			return err
 		}

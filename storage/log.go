@@ -34,10 +34,16 @@ type Log struct {
 	recovery atomic.Int64 // recovery point: first offset that may not have been synced
 	unstable atomic.Int64 // first offset of the earliest undecided transaction, noUnstable if none
 
-	closed  atomic.Pointer[error] // why the log takes no more operations
-	queued  atomic.Bool           // in the flusher's queue
-	flushMu sync.Mutex            // one flush at a time; before mu
-	madeDir bool                  // the log's own directory entry may not be durable; under flushMu
+	closed atomic.Pointer[error] // why the log takes no more operations
+	queued atomic.Bool           // in the flusher's queue
+
+	truncations atomic.Uint32
+	cleaned     atomic.Int64 // first offset that the cleaner has not been over, -1 if it never came
+	cleaning    atomic.Bool  // a cleaner is at work
+	uncleanable atomic.Bool  // the cleaner met an error and leaves the log aside
+
+	flushMu sync.Mutex // one flush at a time; before mu
+	madeDir bool       // the log's own directory entry may not be durable; under flushMu
 
 	mu            sync.Mutex // guards what follows, and every change of the above but hw
 	producers     producerstate.Manager
@@ -46,10 +52,10 @@ type Log struct {
 	snapsCleaned  int64             // snapshots below were removed
 	snapshotted   int64             // offset of the newest snapshot on disk
 	midSnapshot   int64             // offset of a snapshot inside of the active segment
-	truncations   uint32
-	epochsPending bool  // the last epoch was assigned, but nothing was written in it yet
-	lastFlush     int64 // ms
-	hwWritten     int64 // last checkpointed; under the directory's checkpointMu
+	epochsPending bool              // the last epoch was assigned, but nothing was written in it yet
+	lastFlush     int64             // ms
+	hwWritten     int64             // last checkpointed; under the directory's checkpointMu
+	recWritten    int64             // the recovery point that was last checkpointed; under the directory's checkpointMu
 }
 
 // Partition returns the partition's name.

@@ -40,6 +40,8 @@ type Options struct {
 	StartOffsetInterval   time.Duration // log.flush.start.offset.checkpoint.interval.ms
 	ProducerIDExpiration  time.Duration // transactional.id.expiration.ms; 0: 7 days
 
+	Cleaner CleanerConfig // no threads: nothing is compacted
+
 	DirCheckInterval time.Duration // between two looks at each directory: whether it is still there, and its free space
 	MinFreeBytes     int64         // gregor.log.dir.min.free.bytes: below it clients' records are refused; 0: no floor
 
@@ -62,6 +64,7 @@ type Manager struct {
 
 	flusher  flusher
 	deleter  deleter
+	cleaner  cleaner
 	failures failures
 	stop     chan struct{}
 	running  sync.WaitGroup
@@ -338,6 +341,7 @@ func (m *Manager) topic(tp TopicPartition, cfg *Config) (TopicPartition, *Config
 
 func (m *Manager) newLog(d *logDir, tp TopicPartition, cfg *Config) *Log {
 	l := &Log{m: m, dir: d, tp: tp, lastFlush: m.nowMs(), hwWritten: -1}
+	l.cleaned.Store(-1)
 	l.cfg.Store(cfg)
 	l.unstable.Store(noUnstable)
 	return l
@@ -447,6 +451,7 @@ func (m *Manager) checkpointDir(d *logDir) error {
 	if err := m.checkpointHW(d, true); err != nil {
 		return err
 	}
+	d.cleanerDirty.Store(d.hasCleanerLines()) // is written with the recovery points
 	return m.checkpointRecoveryPoints(d)
 }
 

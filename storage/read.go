@@ -69,7 +69,7 @@ func (l *Log) read(offset int64, maxBytes int, minOne bool, upTo int64) (Slice, 
 		if !ok {
 			continue // only gaps are left in this segment
 		}
-		sl := Slice{Offset: int64(pos), Start: OffsetMetadata{Offset: offset, SegmentBase: s.base, Position: pos}, seg: s}
+		sl := Slice{Offset: int64(pos), Start: OffsetMetadata{Offset: offset, SegmentBase: s.base, Position: pos}, segs: segs[i:]}
 		n := max(maxBytes, 0)
 		if n < int(size) {
 			if minOne {
@@ -153,41 +153,55 @@ func (l *Log) Locate(offset int64) (OffsetMetadata, error) {
 
 // AbortedTxns lists the aborted transactions that overlap a slice that was read up to the last stable offset. Call it before Release.
 func (l *Log) AbortedTxns(sl *Slice) ([]AbortedTxn, error) {
-	s := sl.seg
-	if s == nil || sl.Length == 0 {
+	if len(sl.segs) == 0 || sl.Length == 0 {
 		return nil, nil
 	}
+	s := sl.segs[0]
 	upper, err := s.offsetPast(sl.Offset + int64(sl.Length))
 	if err != nil && !changedUnderUs(err) {
 		return nil, l.readError(err)
 	}
-	segs := l.segments()
-	i := max(floorSegment(segs, s.base), 0)
+	segs := sl.segs // as they were when the slice was read: the cleaner may have replaced them, with what aborted transactions left
+	i := 0
 	if upper < 0 {
 		if upper = l.leo.Load(); i+1 < len(segs) {
 			upper = segs[i+1].base
 		}
 	}
-	var found []txnindex.Aborted
-	for ; i < len(segs); i++ {
-		if !segs[i].hasTxnIndex.Load() {
-			continue
-		}
-		var complete bool
-		var err error
-		found, complete, err = txnindex.Collect(found, l.m.fs, segs[i].path(suffixTxnIndex), sl.Start.Offset, upper)
-		if err != nil {
-			return nil, l.readError(err)
-		}
-		if complete {
-			break
-		}
+	found, err := l.collectAborted(segs[i:], sl.Start.Offset, upper)
+	if err != nil {
+		return nil, l.readError(err)
 	}
 	out := make([]AbortedTxn, len(found))
 	for i, a := range found {
 		out[i] = AbortedTxn{a.ProducerID, a.FirstOffset}
 	}
 	return out, nil
+}
+
+// collectAborted lists the aborted transactions that a reader of [from, upTo) must know, from the indexes of segs.
+func (l *Log) collectAborted(segs []*segment, from, upTo int64) ([]txnindex.Aborted, error) {
+	var found []txnindex.Aborted
+	for _, s := range segs {
+		if !s.hasTxnIndex.Load() {
+			continue
+		}
+		n := len(found)
+		name := s.path(suffixTxnIndex)
+		var complete bool
+		var err error
+		found, complete, err = txnindex.Collect(found, l.m.fs, name, from, upTo)
+		if _, gone := l.m.fs.Stat(name); isNotExist(gone) || s.path(suffixTxnIndex) != name {
+			// It was being renamed. That happens under the lock, and afterwards the new name is known.
+			l.mu.Lock()
+			found, complete, err = txnindex.Collect(found[:n], l.m.fs, s.path(suffixTxnIndex), from, upTo)
+			l.mu.Unlock()
+		}
+		if err != nil || complete {
+			return found, err
+		}
+	}
+	return found, nil
 }
 
 // offsetPast is an offset that surely lies past the byte position, -1 if the index knows none in this segment.

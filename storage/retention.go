@@ -181,8 +181,8 @@ func (l *Log) scheduleDeletionLocked(segs []*segment) error {
 			if suffix == suffixTxnIndex && !s.hasTxnIndex.Load() {
 				continue
 			}
-			name := l.path() + "/" + offsetName(s.base) + suffix
-			if err := fs.Rename(name, name+suffixDeleted); err != nil && !isNotExist(err) {
+			name := l.path() + "/" + offsetName(s.base) + suffix + suffixDeleted
+			if err := fs.Rename(s.path(suffix), name); err != nil && !isNotExist(err) {
 				return l.ioError("renaming a segment for deletion", err)
 			}
 		}

@@ -47,6 +47,8 @@ type segment struct {
 const (
 	suffixStateNone uint32 = iota
 	suffixStateDeleted
+	suffixStateCleaned // the cleaner writes it
+	suffixStateSwap    // in the list already, not yet under its own name
 )
 
 // recentEnds remembers where the last appended batches ended, so that those who read at the end (consumers, followers, and the high
@@ -113,7 +115,7 @@ func (s *segment) setEmpty() {
 // create makes the segment's files, empty.
 func (s *segment) create() error {
 	fs := s.log.m.fs
-	f, err := s.log.m.files.open(&s.file, s.path(suffixLog), flagCreate|os.O_TRUNC)
+	f, err := s.log.m.files.open(&s.file, func() string { return s.path(suffixLog) }, flagCreate|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
@@ -135,8 +137,13 @@ func (s *segment) create() error {
 // path is the present name of one of the segment's files.
 func (s *segment) path(kind string) string {
 	name := s.log.path() + "/" + offsetName(s.base) + kind
-	if s.suffix.Load() == suffixStateDeleted {
+	switch s.suffix.Load() {
+	case suffixStateDeleted:
 		name += suffixDeleted
+	case suffixStateCleaned:
+		name += suffixCleaned
+	case suffixStateSwap:
+		name += suffixSwap
 	}
 	return name
 }
@@ -178,10 +185,11 @@ func (s *segment) makeFile(c *cachedFile, kind string) (*OpenFile, error) {
 }
 
 func (s *segment) openSlow(c *cachedFile, kind string, flag int) (*OpenFile, error) {
-	o, err := s.log.m.files.open(c, s.path(kind), flag)
+	path := func() string { return s.path(kind) }
+	o, err := s.log.m.files.open(c, path, flag)
 	if err != nil && isNotExist(err) {
 		// The file may just have been renamed to .deleted, or its directory for deletion: look again under the new name.
-		o, err = s.log.m.files.open(c, s.path(kind), flagRead)
+		o, err = s.log.m.files.open(c, path, flagRead)
 	}
 	return o, err
 }

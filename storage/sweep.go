@@ -23,6 +23,11 @@ func (m *Manager) start() {
 		m.flusher.run(m.stop, func(l *Log, err error) { m.log.Errorf("%v: flushing rolled segments: %v", l.tp, err) })
 	})
 	m.running.Go(func() { m.deleter.run(m) })
+	m.cleaner.start(m, m.opt.Cleaner)
+	m.running.Go(func() {
+		<-m.stop
+		m.cleaner.close()
+	})
 	m.running.Go(func() {
 		for {
 			select {

@@ -104,6 +104,7 @@ func (l *Log) truncatedSegment(old *segment, offset int64) (*segment, error) {
 	s.firstTs = old.firstTs
 	s.dirSynced = old.dirSynced
 	s.hasTxnIndex.Store(old.hasTxnIndex.Load())
+	s.suffix.Store(old.suffix.Load())
 	s.size.Store(pos)
 	if pos == 0 {
 		s.created = l.m.nowMs()
@@ -186,7 +187,11 @@ func (l *Log) startAtLocked(offset int64) error {
 }
 
 func (l *Log) completeTruncationLocked(start, end int64) error {
-	l.truncations++
+	l.truncations.Add(1)
+	if l.cleaned.Load() > end {
+		l.cleaned.Store(end)
+		l.dir.cleanerDirty.Store(true)
+	}
 	l.leo.Store(end)
 	l.start.Store(start)
 	l.recovery.Store(min(l.recovery.Load(), end))

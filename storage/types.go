@@ -61,7 +61,7 @@ type Slice struct {
 	// FirstIncomplete says that maxBytes cut the very first batch.
 	FirstIncomplete bool
 
-	seg *segment
+	segs []*segment // from the one that holds the slice on
 }
 
 // Size is the number of bytes in the slice.

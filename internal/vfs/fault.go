@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // Op names an operation of FS or File for a fault hook.
@@ -18,6 +19,7 @@ const (
 	OpRename   Op = "rename" // the hook is given the old name
 	OpReadDir  Op = "readdir"
 	OpStat     Op = "stat"
+	OpChtimes  Op = "chtimes"
 	OpSyncDir  Op = "syncdir"
 	OpLock     Op = "lock"
 	OpFree     Op = "free"
@@ -104,6 +106,13 @@ func (f *faultFS) Stat(name string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	return f.fs.Stat(name)
+}
+
+func (f *faultFS) Chtimes(name string, mtime time.Time) error {
+	if err := f.hook(OpChtimes, name); err != nil {
+		return err
+	}
+	return f.fs.Chtimes(name, mtime)
 }
 
 func (f *faultFS) SyncDir(name string) error {

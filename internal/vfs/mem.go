@@ -309,6 +309,21 @@ func (m *Mem) Stat(name string) (fs.FileInfo, error) {
 	return n.info(base), nil
 }
 
+// Chtimes sets when a file was last written.
+func (m *Mem) Chtimes(name string, mtime time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, _, n, err := m.find(name)
+	if err == nil && n == nil {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return pathError("chtimes", name, err)
+	}
+	n.modTime = mtime
+	return nil
+}
+
 func (m *Mem) SyncDir(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,6 +62,10 @@ func (osFS) RemoveAll(name string) error                  { return os.RemoveAll(
 func (osFS) Rename(oldname, newname string) error         { return os.Rename(oldname, newname) }
 func (osFS) ReadDir(name string) ([]fs.DirEntry, error)   { return os.ReadDir(name) }
 func (osFS) Stat(name string) (fs.FileInfo, error)        { return os.Stat(name) }
+
+func (osFS) Chtimes(name string, mtime time.Time) error {
+	return os.Chtimes(name, mtime, mtime)
+}
 
 func (osFS) SyncDir(name string) error {
 	d, err := os.Open(name)

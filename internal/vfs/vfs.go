@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // ErrLocked is returned by FS.Lock when another process (or another Lock of this one) holds the lock.
@@ -43,6 +44,8 @@ type FS interface {
 	// ReadDir lists a directory, sorted by name.
 	ReadDir(name string) ([]fs.DirEntry, error)
 	Stat(name string) (fs.FileInfo, error)
+	// Chtimes sets when the file was last written.
+	Chtimes(name string, mtime time.Time) error
 	// SyncDir makes creations, renames and removals in the directory durable.
 	SyncDir(name string) error
 	// Lock takes an exclusive advisory lock on the file, creating it if needed, and returns ErrLocked if it is taken. Closing releases it.

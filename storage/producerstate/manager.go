@@ -393,3 +393,25 @@ func (m *Manager) release() {
 		m.s = nil
 	}
 }
+
+// LastRecord is where a producer's newest data lies: the batch that must stay, even empty, so that its sequence is not forgotten.
+type LastRecord struct {
+	Offset int64 // of the last record of its last batch; -1 if it wrote none in this epoch
+	Epoch  int16
+}
+
+// LastRecords tells each active producer's newest data.
+func (m *Manager) LastRecords() map[int64]LastRecord {
+	if m.s == nil {
+		return nil
+	}
+	out := make(map[int64]LastRecord, len(m.s.producers))
+	for id, p := range m.s.producers {
+		r := LastRecord{Offset: -1, Epoch: p.epoch}
+		if b, ok := p.last(); ok {
+			r.Offset = b.lastOffset
+		}
+		out[id] = r
+	}
+	return out
+}

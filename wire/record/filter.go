@@ -1,0 +1,159 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"gregor/wire/compress"
+)
+
+// Filter takes records out of batches, as the log cleaner does. It keeps its buffers from one batch to the next; it is not safe for
+// concurrent use.
+type Filter struct {
+	it   Iter
+	kept []Record
+	buf  []byte
+}
+
+// Close gives the buffers back.
+func (f *Filter) Close() {
+	f.it.Close()
+	clear(f.kept[:cap(f.kept)])
+	f.kept, f.buf = nil, nil
+}
+
+// Batch appends to dst what is left of one whole batch, or legacy entry, when the records that keep refuses are gone. A batch of which
+// everything stays is copied as it is; one of which nothing stays adds nothing. What is rewritten keeps its place: base offset, last
+// offset and base sequence are the old ones, and so is the codec. limit bounds what it may decompress. The CRC is the caller's to check.
+func (f *Filter) Batch(dst, batch []byte, limit int, keep func(*Record) bool) (out []byte, kept, total int, err error) {
+	f.kept = f.kept[:0]
+	f.it.Reset(batch, limit)
+	for f.it.Next() {
+		total++
+		if keep(&f.it.Record) {
+			f.kept = append(f.kept, f.it.Record)
+		}
+	}
+	if err := f.it.Err(); err != nil {
+		return dst, 0, total, err
+	}
+	switch kept = len(f.kept); {
+	case kept == 0:
+		return dst, 0, total, nil
+	case kept == total:
+		return append(dst, batch...), kept, total, nil
+	case f.it.header.Magic < 2:
+		out, err = f.legacy(dst)
+	default:
+		out, err = f.rewrite(dst, batch)
+	}
+	return out, kept, total, err
+}
+
+// rewrite encodes the kept records in the place of b. Timestamps count from the first kept record, as Kafka's builder has them.
+func (f *Filter) rewrite(dst []byte, b Batch) ([]byte, error) {
+	base, baseTS, maxTS := b.BaseOffset(), f.kept[0].Timestamp, NoTimestamp
+	raw := f.buf[:0]
+	for i := range f.kept {
+		r := &f.kept[i]
+		maxTS = max(maxTS, r.Timestamp)
+		ts, off := r.Timestamp-baseTS, r.Offset-base
+		size := 1 + varintSize(ts) + varintSize(off) + bytesSize(r.Key) + bytesSize(r.Value) + varintSize(int64(r.Headers.n)) + len(r.Headers.raw)
+		raw = appendVarint(raw, int64(size))
+		raw = append(raw, 0)
+		raw = appendVarint(raw, ts)
+		raw = appendVarint(raw, off)
+		raw = appendBytes(raw, r.Key)
+		raw = appendBytes(raw, r.Value)
+		raw = appendVarint(raw, int64(r.Headers.n))
+		raw = append(raw, r.Headers.raw...)
+	}
+	f.buf = raw
+	if b.TimestampType() == LogAppendTime {
+		maxTS = b.MaxTimestamp()
+	}
+	at := len(dst)
+	dst = append(dst, b[:HeaderSize]...)
+	if codec := b.Codec(); codec == compress.None {
+		dst = append(dst, raw...)
+	} else {
+		var err error
+		if dst, err = compress.Compress(dst, codec, raw); err != nil {
+			return dst[:at], fmt.Errorf("compressing a batch by %s: %w", codec, err)
+		}
+	}
+	out := Batch(dst[at:])
+	be := binary.BigEndian
+	be.PutUint32(out[posLength:], uint32(len(out)-LogOverhead))
+	be.PutUint64(out[posBaseTimestamp:], uint64(baseTS))
+	be.PutUint64(out[posMaxTimestamp:], uint64(maxTS))
+	be.PutUint32(out[posCount:], uint32(len(f.kept)))
+	be.PutUint32(out[posCRC:], out.ComputeCRC())
+	return dst, nil
+}
+
+// legacy encodes the kept messages of a compressed entry. Those of format v1 count from the first one, and the entry has the last
+// one's offset; those of v0 have their offsets.
+func (f *Filter) legacy(dst []byte) ([]byte, error) {
+	h := &f.it.header
+	base, maxTS := f.kept[0].Offset, NoTimestamp
+	raw := f.buf[:0]
+	for i := range f.kept {
+		r := &f.kept[i]
+		offset := r.Offset
+		if h.Magic == 1 {
+			offset -= base
+		}
+		maxTS = max(maxTS, r.Timestamp)
+		raw = appendLegacy(raw, offset, h.Magic, h.Attributes&AttrLogAppendTime, r.Timestamp, r.Key, r.Value)
+	}
+	f.buf = raw
+	if h.TimestampType() == LogAppendTime {
+		maxTS = h.MaxTimestamp
+	}
+	packed, err := compress.Compress(nil, h.Codec(), raw)
+	if err != nil {
+		return dst, fmt.Errorf("compressing a message set by %s: %w", h.Codec(), err)
+	}
+	last := f.kept[len(f.kept)-1].Offset
+	return appendLegacy(dst, last, h.Magic, h.Attributes&(AttrCodecMask|AttrLogAppendTime), maxTS, nil, packed), nil
+}
+
+// appendLegacy encodes one message of format v0 or v1.
+func appendLegacy(dst []byte, offset int64, magic int8, attrs int16, ts int64, key, value []byte) []byte {
+	be := binary.BigEndian
+	at := len(dst)
+	dst = be.AppendUint64(dst, uint64(offset))
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, byte(magic), byte(attrs)) // size and CRC follow
+	if magic == 1 {
+		dst = be.AppendUint64(dst, uint64(ts))
+	}
+	for _, b := range [...][]byte{key, value} {
+		if b == nil {
+			dst = be.AppendUint32(dst, 0xffffffff)
+			continue
+		}
+		dst = append(be.AppendUint32(dst, uint32(len(b))), b...)
+	}
+	e := dst[at:]
+	be.PutUint32(e[posLength:], uint32(len(e)-LogOverhead))
+	be.PutUint32(e[posLegacyCRC:], crc32.ChecksumIEEE(e[posMagic:]))
+	return dst
+}
+
+// AppendEmpty appends what a producer's last batch is when all its records are gone: a header that remembers offsets, sequence,
+// timestamp and what kind of batch it was.
+func AppendEmpty(dst []byte, b Batch) []byte {
+	at := len(dst)
+	dst = append(dst, b[:HeaderSize]...)
+	out := Batch(dst[at:])
+	be := binary.BigEndian
+	be.PutUint32(out[posLength:], HeaderSize-LogOverhead)
+	be.PutUint16(out[posAttributes:], uint16(b.Attributes())&(AttrLogAppendTime|AttrTransactional|AttrControl))
+	noTimestamp := NoTimestamp
+	be.PutUint64(out[posBaseTimestamp:], uint64(noTimestamp))
+	be.PutUint32(out[posCount:], 0)
+	be.PutUint32(out[posCRC:], out.ComputeCRC())
+	return dst
+}
