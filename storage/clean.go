@@ -209,7 +209,7 @@ func (v *wash) buildMap(segs []*segment, start, end int64) error {
 	v.offsets.Reset(int(min(int64(v.maxSlots), (end-start)/2*3+16)))
 	most := int(float64(v.maxSlots) * v.loadFactor)
 	dirty := between(segs, start, end)
-	aborted, err := v.l.collectAborted(dirty, start, end)
+	aborted, err := v.l.collectAborted(between(segs, start, math.MaxInt64), start, end)
 	if err != nil {
 		return err
 	}
