@@ -144,6 +144,7 @@ func (b *Broker) openLogs(ctx context.Context) error {
 		RetentionInterval: lc.RetentionCheckInterval, FlushInterval: lc.FlushCheckInterval,
 		RecoveryPointInterval: lc.RecoveryPointInterval, StartOffsetInterval: lc.StartOffsetInterval,
 		ProducerIDExpiration: b.cfg.ProducerIDExpiration, DirCheckInterval: dirCheckInterval, MinFreeBytes: b.cfg.Gregor.MinFreeBytes,
+		Cleaner: b.cfg.Cleaner(), CleanerLog: logging.Named(b.log, "kafka.log.LogCleaner"),
 		Log: logging.Named(b.log, "kafka.log.LogManager"), OnDirFailure: b.dirFailed, Progress: b.opt.Progress,
 	}
 	if b.counts != nil {
@@ -161,6 +162,7 @@ func (b *Broker) openLogs(ctx context.Context) error {
 			return err
 		}
 		b.store.UpdateDefaults(b.settings.rebase(b.cfg), b.settings.get)
+		b.store.UpdateCleaner(b.cfg.Cleaner())
 	}
 	b.live.Store(b.cfg)
 	b.session = sessionFileIn(b.opt.FS, lc.Dirs[0])

@@ -95,6 +95,7 @@ func (b *Broker) reconfigure(from, to *config.Broker) {
 		b.store.UpdateDefaults(defaults, b.settings.get)
 	}
 	b.applyMu.Unlock()
+	b.store.UpdateCleaner(to.Cleaner())
 	if u := uncleanDefault(to); u != uncleanDefault(from) {
 		b.ctl.DefaultUncleanChanged(u)
 	}

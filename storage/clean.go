@@ -59,7 +59,7 @@ func (w *washer) clean(c cleanable) (end int64, err error) {
 	w.stats = cleanStats{began: time.Now()}
 	w.truncations = l.truncations.Load()
 	v := &wash{washer: w, l: l, latest: -1}
-	l.m.log.Infof("%v: cleaning: building the offset map of offsets %d to %d", l.tp, c.dirty, c.end)
+	l.m.opt.CleanerLog.Infof("%v: cleaning: building the offset map of offsets %d to %d", l.tp, c.dirty, c.end)
 	segs := l.segments()
 	if v.horizon, err = deleteHorizon(l, between(segs, 0, c.dirty)); err != nil {
 		return 0, err

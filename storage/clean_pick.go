@@ -66,12 +66,12 @@ func (l *Log) cleanable(now time.Time) (cleanable, error) {
 		c.dirty = start
 	case c.dirty < start:
 		if !cfg.Delete {
-			l.m.log.Warnf("%v: cleaning begins at the log start offset %d: the cleaner's checkpoint names %d, which is gone", l.tp, start, c.dirty)
+			l.m.opt.CleanerLog.Warnf("%v: cleaning begins at the log start offset %d: the cleaner's checkpoint names %d, which is gone", l.tp, start, c.dirty)
 		}
 		c.dirty = start
 		l.cleaned.Store(start)
 	case c.dirty > leo:
-		l.m.log.Warnf("%v: cleaning begins at the log start offset %d: the cleaner's checkpoint names %d, which lies past the log end offset %d",
+		l.m.opt.CleanerLog.Warnf("%v: cleaning begins at the log start offset %d: the cleaner's checkpoint names %d, which lies past the log end offset %d",
 			l.tp, start, c.dirty, leo)
 		c.dirty = start
 		l.cleaned.Store(start)

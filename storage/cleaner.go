@@ -219,11 +219,11 @@ func (c *cleaner) clean(job cleanable, w *washer) error {
 	}
 	s := &w.stats
 	const mb = 1 << 20
-	l.m.log.Infof("%v: cleaned offsets %d to %d: %.1f MB with %d records became %.1f MB with %d in %v, of which the offset map of %.1f MB took %v (%.1f%% of the buffer)",
+	l.m.opt.CleanerLog.Infof("%v: cleaned offsets %d to %d: %.1f MB with %d records became %.1f MB with %d in %v, of which the offset map of %.1f MB took %v (%.1f%% of the buffer)",
 		l.tp, job.dirty, end, float64(s.readBytes)/mb, s.readRecords, float64(s.writtenBytes)/mb, s.keptRecords, s.ended.Sub(s.began).Round(time.Millisecond),
 		float64(s.mapBytes)/mb, s.mapped.Sub(s.began).Round(time.Millisecond), 100*s.bufferUse)
 	if s.withoutKey > 0 {
-		l.m.log.Warnf("%v: %d records without a key were removed: a compacted topic keeps only records with keys", l.tp, s.withoutKey)
+		l.m.opt.CleanerLog.Warnf("%v: %d records without a key were removed: a compacted topic keeps only records with keys", l.tp, s.withoutKey)
 	}
 	return nil
 }
@@ -249,10 +249,10 @@ func (c *cleaner) failed(l *Log, err error) {
 	case errors.Is(err, errCleaningAborted), errors.Is(err, errCleanerStopped), quiet(err), l.usable() != nil:
 		return
 	case isNoSpace(err):
-		l.m.log.Warnf("%v: the cleaner found no room for the cleaned segments in %s; it will try again: %v", l.tp, l.dir.path, err)
+		l.m.opt.CleanerLog.Warnf("%v: the cleaner found no room for the cleaned segments in %s; it will try again: %v", l.tp, l.dir.path, err)
 	case isRecordError(err) || !isIOError(err):
 		l.uncleanable.Store(true)
-		l.m.log.Warnf("%v: unexpected error while cleaning; the partition is uncleanable until the broker is restarted: %v", l.tp, err)
+		l.m.opt.CleanerLog.Warnf("%v: unexpected error while cleaning; the partition is uncleanable until the broker is restarted: %v", l.tp, err)
 	case isNotExist(err):
 		return // truncated or deleted meanwhile
 	default:

@@ -40,7 +40,8 @@ type Options struct {
 	StartOffsetInterval   time.Duration // log.flush.start.offset.checkpoint.interval.ms
 	ProducerIDExpiration  time.Duration // transactional.id.expiration.ms; 0: 7 days
 
-	Cleaner CleanerConfig // no threads: nothing is compacted
+	Cleaner    CleanerConfig      // no threads: nothing is compacted
+	CleanerLog logrus.FieldLogger // nil: Log
 
 	DirCheckInterval time.Duration // between two looks at each directory: whether it is still there, and its free space
 	MinFreeBytes     int64         // gregor.log.dir.min.free.bytes: below it clients' records are refused; 0: no floor
@@ -127,6 +128,9 @@ func (o *Options) setDefaults() {
 		l := logrus.New()
 		l.SetOutput(io.Discard)
 		o.Log = l
+	}
+	if o.CleanerLog == nil {
+		o.CleanerLog = o.Log
 	}
 }
 

@@ -352,6 +352,11 @@ func (b *Broker) long(name string) int64 {
 func (b *Broker) int(name string) int   { return int(b.long(name)) }
 func (b *Broker) bool(name string) bool { return b.values[name] == "true" }
 
+func (b *Broker) double(name string) float64 {
+	f, _ := strconv.ParseFloat(b.values[name], 64)
+	return f
+}
+
 // ms is a number of milliseconds as a duration; what does not fit is the longest there is.
 func (b *Broker) ms(name string) time.Duration { return millis(b.long(name)) }
 

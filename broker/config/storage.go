@@ -48,3 +48,19 @@ func (t *Topic) Storage() storage.Config {
 	}
 	return c
 }
+
+// Cleaner converts the settings in effect into those of the log cleaner.
+func (b *Broker) Cleaner() storage.CleanerConfig {
+	c := storage.CleanerConfig{
+		Threads:           int(b.long("log.cleaner.threads")),
+		DedupeBufferBytes: b.long("log.cleaner.dedupe.buffer.size"),
+		IOBufferBytes:     int(b.long("log.cleaner.io.buffer.size")),
+		LoadFactor:        b.double("log.cleaner.io.buffer.load.factor"),
+		MaxBytesPerSecond: b.double("log.cleaner.io.max.bytes.per.second"),
+		Backoff:           b.ms("log.cleaner.backoff.ms"),
+	}
+	if !b.bool("log.cleaner.enable") {
+		c.Threads = 0
+	}
+	return c
+}
