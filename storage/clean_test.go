@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -320,10 +320,13 @@ func TestCleaningSurvivesACrashAtEveryStep(t *testing.T) {
 	for _, power := range []bool{false, true} {
 		for step := 1; ; step++ {
 			mem := vfs.NewMem()
+			var mu sync.Mutex
 			left, armed := step, false
 			var image *vfs.Mem
 			dead := errors.New("the process is gone")
 			fs := vfs.NewFault(mem, func(op vfs.Op, name string) error {
+				mu.Lock()
+				defer mu.Unlock()
 				if !armed || op == vfs.OpRead || op == vfs.OpClose || op == vfs.OpStat {
 					return nil
 				}
@@ -341,13 +344,13 @@ func TestCleaningSurvivesACrashAtEveryStep(t *testing.T) {
 			mgr := mustOpen(t, o)
 			m := newCleanModel(t, mustCreate(t, mgr, "t", 0), 5)
 			w := testWasher(DefaultCleanerConfig())
-			for range 60 {
+			for range 30 {
 				m.step()
 			}
 			if _, err := cleanNow(m.l, w); err != nil {
 				t.Fatal(err)
 			}
-			for range 60 {
+			for range 30 {
 				m.step()
 			}
 			if err := m.l.Flush(); err != nil {
@@ -356,9 +359,14 @@ func TestCleaningSurvivesACrashAtEveryStep(t *testing.T) {
 			if err := mgr.checkpointDir(m.l.dir); err != nil {
 				t.Fatal(err)
 			}
-			armed = true
+			arm := func(on bool) {
+				mu.Lock()
+				armed = on
+				mu.Unlock()
+			}
+			arm(true)
 			_, err := cleanNow(m.l, w)
-			armed = false
+			arm(false)
 			kill(mgr)
 			if err == nil {
 				if step < 30 {
@@ -373,7 +381,7 @@ func TestCleaningSurvivesACrashAtEveryStep(t *testing.T) {
 			mgr = mustOpen(t, o)
 			m.l, _ = mgr.Get(m.l.tp)
 			m.l.SetHighWatermark(m.l.LogEndOffset())
-			if m.l.LogEndOffset() != m.records[len(m.records)-1].offset+1 && m.l.LogEndOffset() < m.records[len(m.records)-1].offset {
+			if m.l.LogEndOffset() <= m.records[len(m.records)-1].offset {
 				t.Fatalf("step %d: the log ends at %d", step, m.l.LogEndOffset())
 			}
 			// What the interrupted cleaning was about to take in is below the active segment's base.
@@ -395,5 +403,3 @@ func TestCleaningSurvivesACrashAtEveryStep(t *testing.T) {
 		}
 	}
 }
-
-var _ = maps.Keys[map[int]int]
