@@ -7,10 +7,12 @@ import (
 	"maps"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -117,4 +119,50 @@ func TestInMemory(t *testing.T) {
 	if _, err := os.Stat("/memory"); err == nil {
 		t.Error("a directory was made on the real file system")
 	}
+}
+
+// More partitions than a znode can name are refused with an answer that says so, and nothing is left behind.
+func TestATopicThatFitsIntoNoZnode(t *testing.T) {
+	const many = 99_000
+	runOn(t, vfs.NewMem(), func(ctx context.Context, addr string) {
+		client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		create := func(name string, partitions int32) (code int16, message string) {
+			req := kmsg.NewPtrCreateTopicsRequest()
+			topic := kmsg.NewCreateTopicsRequestTopic()
+			topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, partitions, 1
+			req.Topics, req.TimeoutMillis = append(req.Topics, topic), 30_000
+			resp, err := req.RequestWith(ctx, client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m := resp.Topics[0].ErrorMessage; m != nil {
+				message = *m
+			}
+			return resp.Topics[0].ErrorCode, message
+		}
+		if code, message := create("large", many); code != kerr.InvalidPartitions.Code || !strings.Contains(message, "do not fit into one znode") {
+			t.Errorf("error %d, %q", code, message)
+		}
+		if code, message := create("large", 1); code != 0 {
+			t.Errorf("a smaller one afterwards: error %d, %q", code, message)
+		}
+		req := kmsg.NewPtrCreatePartitionsRequest()
+		grown := kmsg.NewCreatePartitionsRequestTopic()
+		grown.Topic, grown.Count = "large", many
+		req.Topics, req.TimeoutMillis = append(req.Topics, grown), 30_000
+		resp, err := req.RequestWith(ctx, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := resp.Topics[0].ErrorCode; code != kerr.InvalidPartitions.Code {
+			t.Errorf("growing it: error %d", code)
+		}
+		if code, message := create("small", 1); code != 0 {
+			t.Errorf("another one: error %d, %q", code, message)
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/go-zookeeper/zk"
 )
@@ -61,8 +62,8 @@ func (c *Client) Multi(ctx context.Context, ops []Op) ([]OpResult, error) {
 	for _, o := range ops {
 		size += o.size() + len(c.chroot)
 	}
-	if size > maxRequestBytes {
-		return nil, fmt.Errorf("zookeeper: %d operations of %d bytes do not fit into one request of %d", len(ops), size, maxRequestBytes)
+	if err := fits(strconv.Itoa(len(ops))+" operations", size); err != nil {
+		return nil, err
 	}
 	type out struct {
 		res []zk.MultiResponse

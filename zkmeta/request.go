@@ -23,6 +23,16 @@ var (
 // maxRequestBytes bounds one request: ZooKeeper closes the connection on more than jute.maxbuffer, 1 MB by default.
 const maxRequestBytes = 900 << 10
 
+// ErrTooLarge is wrapped by the errors of writes that ZooKeeper would not take; nothing was sent.
+var ErrTooLarge = errors.New("more than fits into one request to ZooKeeper")
+
+func fits(what string, bytes int) error {
+	if bytes > maxRequestBytes {
+		return fmt.Errorf("%s of %d bytes: %w (%d)", what, bytes, ErrTooLarge, maxRequestBytes)
+	}
+	return nil
+}
+
 // AnyVersion as the version of a write makes it unconditional.
 const AnyVersion int32 = -1
 
@@ -250,6 +260,9 @@ func (c *Client) Exists(ctx context.Context, path string) (bool, Stat, error) {
 
 // Set writes a znode's data if its version is still the given one (or always, with AnyVersion).
 func (c *Client) Set(ctx context.Context, path string, data []byte, version int32) (Stat, error) {
+	if err := fits("set "+path, len(path)+len(data)); err != nil {
+		return Stat{}, err
+	}
 	st, err := call(ctx, c, "set", path, func(k *zk.Conn) (*zk.Stat, error) { return k.Set(c.absolute(path), data, version) })
 	if err != nil {
 		return Stat{}, err
@@ -259,6 +272,9 @@ func (c *Client) Set(ctx context.Context, path string, data []byte, version int3
 
 // Create makes a persistent znode; its parent must be there.
 func (c *Client) Create(ctx context.Context, path string, data []byte) error {
+	if err := fits("create "+path, len(path)+len(data)); err != nil {
+		return err
+	}
 	_, err := call(ctx, c, "create", path, func(k *zk.Conn) (string, error) {
 		return k.Create(c.absolute(path), data, zk.FlagPersistent, defaultACL(c.opt.SetACL, path))
 	})

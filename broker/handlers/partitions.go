@@ -101,7 +101,9 @@ func (a *Admin) growTopic(ctx context.Context, t *kmsg.CreatePartitionsRequestTo
 	for p, r := range added {
 		full[p] = r
 	}
-	if err := a.ZK.AddPartitions(ctx, t.Topic, full); err != nil {
+	if err := a.ZK.AddPartitions(ctx, t.Topic, full); errors.Is(err, zkmeta.ErrTooLarge) {
+		return tooManyPartitions(t.Topic, len(full), err)
+	} else if err != nil {
 		return a.unexpected("adding partitions to topic", t.Topic, err)
 	}
 	return nil

@@ -101,8 +101,15 @@ func (a *Admin) writeTopic(ctx context.Context, name string, assignment map[int3
 		return nil
 	case errors.Is(err, zkmeta.ErrTopicExists), errors.Is(err, zkmeta.ErrTopicMarkedForDeletion):
 		return topicExists(name)
+	case errors.Is(err, zkmeta.ErrTooLarge):
+		return tooManyPartitions(name, len(assignment), err)
 	}
 	return a.unexpected("creating topic", name, err)
+}
+
+func tooManyPartitions(name string, partitions int, err error) *fault {
+	return failure(kerr.InvalidPartitions, "The replicas of "+strconv.Itoa(partitions)+" partitions of topic '"+name+
+		"' do not fit into one znode: "+err.Error()+". Use fewer partitions, or several topics.")
 }
 
 func topicExists(name string) *fault {

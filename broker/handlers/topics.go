@@ -141,7 +141,7 @@ func (a *Admin) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTopi
 		f = a.writeTopic(ctx, t.Topic, assignment, settings)
 	}
 	if f != nil {
-		a.Log.Infof("Error processing create topic request for topic %s: %s (error %d)", t.Topic, f.message, f.code)
+		a.Log.Infof("Error processing create topic request for topic %s: %v: %s", t.Topic, kerr.ErrorForCode(f.code), f.message)
 		return 0, f
 	}
 	out.NumPartitions, out.ReplicationFactor = int32(len(assignment)), int16(len(assignment[0]))
