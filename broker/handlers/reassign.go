@@ -32,7 +32,18 @@ func text(p *core.PartitionAnswer) *string {
 	if p.Text != "" {
 		return &p.Text
 	}
-	return errorText(p.Code)
+	words := ""
+	switch p.Code { // as Kafka's controller words them; commands print them
+	case kerr.UnknownTopicOrPartition.Code:
+		words = "The partition does not exist."
+	case kerr.PreferredLeaderNotAvailable.Code:
+		words = "Failed to elect leader for partition " + p.TP.String() + " under strategy PreferredReplicaPartitionLeaderElectionStrategy"
+	case kerr.EligibleLeadersNotAvailable.Code:
+		words = "Failed to elect leader for partition " + p.TP.String() + " under strategy OfflinePartitionLeaderElectionStrategy(true)"
+	default:
+		return errorText(p.Code)
+	}
+	return &words
 }
 
 func errorText(code int16) *string {

@@ -6,17 +6,19 @@
 //
 // # How to add a script
 //
-// Put testdata/NAME.txt beside the others; if the script is not in the table in classes.go, add its Java class there. Run
+// Put testdata/NAME.txt (or, for three brokers, testdata/cluster/NAME.txt) beside the others; if the script is not in the table in classes.go, add its Java class there. Run
 //
 //	GREGOR_INTEROP=1 go test ./integration/scripts -run 'TestScripts/NAME'             # the lines with $
 //	GREGOR_INTEROP=1 FULL=1 RECORD=1 go test ./integration/scripts -run 'TestScripts/NAME'  # all lines; writes testdata/NAME.want
 //
-// which needs bin/gregor (make build) and what scripts/dev/interop-setup.sh fetches. NAME.want is what Apache's class answers on
+// (TestClusterScripts/NAME for three brokers) which needs bin/gregor (make build) and what scripts/dev/interop-setup.sh fetches. NAME.want is what Apache's class answers on
 // Apache's broker; `make test`, which has no Java, holds Gregor against it. A line of NAME.txt is one of
 //
 //	# TEXT               a remark
 //	$ SCRIPT ARGS        run it; words may be quoted as in a shell. {b} is the broker, {z} its ZooKeeper, {dead} an address where
 //	                     nobody listens, {dir} a directory with the transcript's files
+//	! stop N, ! start N  stop or start broker N of the place; files in testdata/cluster are played where each place has brokers 0, 1 and 2,
+//	                     {b}, {b1} and {b2}
 //	% SCRIPT ARGS        the same, but only with FULL=1; also part of NAME.want
 //	< TEXT               (after a command) one line of its standard input
 //	<" TEXT"             as a Go string: bytes as they are, without a line end

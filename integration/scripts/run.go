@@ -23,7 +23,8 @@ import (
 type place struct {
 	apache    bool // the commands are Apache's
 	kind      peer.Kind
-	broker    string
+	brokers   []*peer.Broker // by their ids
+	broker    string         // the first one's address
 	zookeeper string
 	dir       string
 	bin       string
@@ -52,8 +53,35 @@ func (p *place) words(s *step) []string {
 
 // names puts the placeholders back.
 func (p *place) names() *strings.Replacer {
-	_, port, _ := strings.Cut(p.broker, ":")
-	return strings.NewReplacer(p.broker, "{b}", p.zookeeper, "{z}", p.dir, "{dir}", port, "{port}")
+	words := []string{p.zookeeper, "{z}", p.dir, "{dir}"}
+	for i, b := range p.brokers {
+		n := ""
+		if i > 0 {
+			n = strconv.Itoa(i)
+		}
+		_, port, _ := strings.Cut(b.Addr, ":")
+		words = append(words, b.Addr, "{b"+n+"}", b.LogDir(), "{logs"+n+"}", port, "{port"+n+"}")
+	}
+	return strings.NewReplacer(words...)
+}
+
+// operate stops or starts the broker of that id.
+func (p *place) operate(ctx context.Context, what, id string) error {
+	n, err := strconv.Atoi(id)
+	if err != nil || n >= len(p.brokers) {
+		return fmt.Errorf("no broker %q here", id)
+	}
+	switch what {
+	case "stop":
+		return p.brokers[n].Stop(ctx)
+	case "start":
+		b, err := p.brokers[n].Restart(ctx)
+		if err == nil {
+			p.brokers[n] = b
+		}
+		return err
+	}
+	return fmt.Errorf("cannot %q a broker", what)
 }
 
 // commandLimit is how long a command may take.
@@ -106,6 +134,9 @@ func (p *place) step(ctx context.Context, s *step) (result, error) {
 
 func (p *place) once(ctx context.Context, s *step) (result, error) {
 	words := p.words(s)
+	if words[0] == "!" {
+		return result{}, p.operate(ctx, words[1], words[2])
+	}
 	if !p.apache {
 		return command(ctx, s.stdin, p.bin, words...)
 	}

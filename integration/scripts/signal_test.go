@@ -12,7 +12,7 @@ import (
 
 // An interrupted consumer says how much it printed and ends with 130, as a JVM does.
 func TestInterruptTellsHowMuchWasRead(t *testing.T) {
-	at := onGregor(t, t.Context())
+	at := onGregor(t, t.Context(), 1)
 	var names [][]string
 	names = append(names, []string{at.bin, "kafka-console-consumer"})
 	if os.Getenv("GREGOR_INTEROP") == "1" {

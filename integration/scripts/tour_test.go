@@ -30,7 +30,7 @@ func TestTour(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := onGregor(t, t.Context())
+	at := onGregor(t, t.Context(), 1)
 	dir := t.TempDir()
 	for _, name := range []string{"bin", "scripts", "config"} {
 		if err := os.Symlink(filepath.Join(root, name), filepath.Join(dir, name)); err != nil {

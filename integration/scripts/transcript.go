@@ -12,10 +12,11 @@ import (
 
 // transcript is one file of testdata.
 type transcript struct {
-	name  string
-	steps []*step
-	even  []replacement
-	files map[string]string
+	name   string
+	record string // the path of what was recorded
+	steps  []*step
+	even   []replacement
+	files  map[string]string
 }
 
 type replacement struct {
@@ -46,7 +47,7 @@ func load(path string) (*transcript, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &transcript{name: strings.TrimSuffix(filepath.Base(path), ".txt"), files: map[string]string{}}
+	t := &transcript{name: strings.TrimSuffix(filepath.Base(path), ".txt"), record: strings.TrimSuffix(path, ".txt") + ".want", files: map[string]string{}}
 	file := ""
 	number := 0
 	for line := range strings.Lines(string(b)) {
@@ -87,6 +88,14 @@ func (t *transcript) add(line string, number int) error {
 			return fmt.Errorf("want ~ REGEXP => TEXT: %w", err)
 		}
 		t.even = append(t.even, replacement{re, to})
+		return nil
+	}
+	if mark == "!" {
+		words := strings.Fields(line)
+		if len(words) != 3 {
+			return fmt.Errorf("want ! stop|start ID, not %q", line)
+		}
+		t.steps = append(t.steps, &step{line: number, words: words})
 		return nil
 	}
 	if mark == "$" || mark == "%" {

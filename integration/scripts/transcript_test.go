@@ -16,7 +16,12 @@ import (
 
 // TestScripts plays each transcript at the four places, or, without Java, Gregor's scripts on Gregor against what Apache's class
 // answered when it was recorded.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { playAll(t, "testdata/*.txt", 1) }
+
+// TestClusterScripts does the same where each place has three brokers.
+func TestClusterScripts(t *testing.T) { playAll(t, "testdata/cluster/*.txt", 3) }
+
+func playAll(t *testing.T, glob string, brokers int) {
 	full := os.Getenv("FULL") == "1"
 	ctx := t.Context()
 	if end, ok := t.Deadline(); ok { // what was started is to be stopped before the test is killed
@@ -26,11 +31,11 @@ func TestScripts(t *testing.T) {
 	}
 	var places []*place
 	if os.Getenv("GREGOR_INTEROP") == "1" {
-		places = four(t, ctx)
+		places = four(t, ctx, brokers)
 	} else {
-		places = []*place{onGregor(t, ctx)}
+		places = []*place{onGregor(t, ctx, brokers)}
 	}
-	paths, err := filepath.Glob("testdata/*.txt")
+	paths, err := filepath.Glob(glob)
 	if err != nil || len(paths) == 0 {
 		t.Fatal("no transcripts", err)
 	}
@@ -50,7 +55,7 @@ func TestScripts(t *testing.T) {
 }
 
 // four starts the brokers. The first place is Apache's class on Apache's broker.
-func four(t *testing.T, ctx context.Context) []*place {
+func four(t *testing.T, ctx context.Context, brokers int) []*place {
 	t.Helper()
 	dir := t.TempDir()
 	bin, err := peer.GregorBinary()
@@ -62,41 +67,67 @@ func four(t *testing.T, ctx context.Context) []*place {
 		t.Fatal(err)
 	}
 	t.Cleanup(zk.Close)
-	var out []*place
+	out := make([]*place, 4)
+	var wg sync.WaitGroup
 	for i, kind := range []peer.Kind{peer.Kafka, peer.Kafka, peer.Gregor, peer.Gregor} {
 		o := peer.Options{Kind: kind, Dir: filepath.Join(dir, fmt.Sprint("broker", i))}
 		if kind == peer.Kafka {
 			o.ZooKeeper = fmt.Sprintf("%s/place%d", zk.Addr, i)
 		}
-		b, err := peer.StartBroker(ctx, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(b.Close)
-		p := &place{apache: i%2 == 0, kind: kind, broker: b.Addr, zookeeper: b.ZooKeeper, dir: t.TempDir(), bin: bin}
+		p := &place{apache: i%2 == 0, kind: kind, dir: t.TempDir(), bin: bin}
 		if p.apache {
 			if p.java, err = newJava(t.TempDir()); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(p.java.close)
 		}
-		out = append(out, p)
+		out[i] = p
+		wg.Go(func() { start(t, ctx, p, o, brokers) })
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
 	}
 	return out
 }
 
-func onGregor(t *testing.T, ctx context.Context) *place {
+// start starts a place's brokers, one after the other: the first brings the ZooKeeper.
+func start(t *testing.T, ctx context.Context, p *place, o peer.Options, brokers int) {
+	t.Helper()
+	dir := o.Dir
+	if brokers > 1 {
+		o.Heap = "256m"
+	}
+	for id := range brokers {
+		o.ID = id
+		o.Dir = dir
+		if id > 0 {
+			o.Dir = fmt.Sprint(dir, "-", id)
+		}
+		b, err := peer.StartBroker(ctx, o)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		p.brokers = append(p.brokers, b)
+		t.Cleanup(func() { p.brokers[id].Close() }) // a transcript may have started it anew
+		o.ZooKeeper = b.ZooKeeper
+	}
+	p.broker, p.zookeeper = p.brokers[0].Addr, p.brokers[0].ZooKeeper
+}
+
+func onGregor(t *testing.T, ctx context.Context, brokers int) *place {
 	t.Helper()
 	bin, err := peer.GregorBinary()
 	if err != nil {
 		t.Skip(err)
 	}
-	b, err := peer.StartBroker(ctx, peer.Options{Kind: peer.Gregor, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
+	p := &place{kind: peer.Gregor, dir: t.TempDir(), bin: bin}
+	start(t, ctx, p, peer.Options{Kind: peer.Gregor, Dir: t.TempDir()}, brokers)
+	if t.Failed() {
+		t.FailNow()
 	}
-	t.Cleanup(b.Close)
-	return &place{kind: peer.Gregor, broker: b.Addr, zookeeper: b.ZooKeeper, dir: t.TempDir(), bin: bin}
+	return p
 }
 
 // compare plays at all places at once and holds each answer against that of Apache's class on Apache's broker.
@@ -140,7 +171,7 @@ func compare(t *testing.T, ctx context.Context, tr *transcript, places []*place,
 		})
 	}
 	if os.Getenv("RECORD") == "1" && full {
-		if err := os.WriteFile(filepath.Join("testdata", tr.name+".want"), []byte(record.String()), 0o644); err != nil {
+		if err := os.WriteFile(tr.record, []byte(record.String()), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
@@ -171,7 +202,7 @@ func heading(s *step) string { return "$ " + s.text() + "\n" }
 
 // againstRecord holds Gregor's scripts on Gregor against what was recorded.
 func againstRecord(t *testing.T, ctx context.Context, tr *transcript, at *place) {
-	b, err := os.ReadFile(filepath.Join("testdata", tr.name+".want"))
+	b, err := os.ReadFile(tr.record)
 	if os.IsNotExist(err) {
 		t.Skip("nothing was recorded: see the package's documentation")
 	}
