@@ -5,11 +5,16 @@ BENCH ?= .
 # The binary is static; only the race detector needs cgo.
 export CGO_ENABLED ?= 0
 
-.PHONY: run build test check race fuzz bench
+.PHONY: run cluster build test check race fuzz bench
 
 # One broker with the embedded ZooKeeper on 127.0.0.1:9092 and :2181, data under ./data. Ctrl-C stops it cleanly.
 run: build
 	@bin/gregor
+
+# Three brokers and the embedded ZooKeeper, four processes, on 127.0.0.1:9092 to :9094 and :2181, data under ./data/cluster. Ctrl-C stops
+# all. BROKERS=5 PORT=19092 ZK_PORT=12181 DIR=/tmp/cluster choose.
+cluster: build
+	@scripts/dev/cluster.sh
 
 build:
 	$(GO) build -trimpath -ldflags "-s -w" -o bin/gregor ./tools/gregor

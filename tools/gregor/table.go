@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"gregor/tools/brokerapiversions"
+	"gregor/tools/clusterstatus"
 	"gregor/tools/configs"
 	"gregor/tools/consoleconsumer"
 	"gregor/tools/consoleproducer"
@@ -63,6 +64,7 @@ func init() {
 		{"kafka-preferred-replica-election", "kafka.admin.PreferredReplicaLeaderElectionCommand", "make preferred replicas leaders (deprecated)", preferredelection.Main},
 		{"kafka-replica-verification", "kafka.tools.ReplicaVerificationTool", "compare what the replicas of partitions hold", replicaverification.Main},
 		{"kafka-get-offsets", "kafka.tools.GetOffsetShell", "print the offsets of a topic's partitions", getoffsetshell.Main},
+		{"cluster", "", "`cluster status`: brokers, controller, what is wrong and what to do about it", clusterstatus.Main},
 		{"kafka-run-class", "", "run a tool by the name of its Java class", runClass},
 	}
 }
