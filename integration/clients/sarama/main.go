@@ -1,5 +1,6 @@
 // Command sarama-pairs is the sarama client as a program: sarama-pairs BOOTSTRAP TOPIC writes each record of the topic, from the
-// beginning to its present end, to standard output: key and value, each as a 4-byte length and its bytes; length -1 is null.
+// beginning to its present end, to standard output: key and value, each as a 4-byte length and its bytes; length -1 is null. sarama-pairs BOOTSTRAP TOPIC GROUP N prints the
+// values of N records as a member of a group.
 package main
 
 import (
@@ -7,12 +8,20 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"strconv"
 
 	"github.com/IBM/sarama"
 )
 
 func main() {
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	var err error
+	if len(os.Args) == 5 {
+		n, _ := strconv.ParseInt(os.Args[4], 10, 64)
+		err = runMember(os.Args[1], os.Args[2], os.Args[3], n)
+	} else {
+		err = run(os.Args[1], os.Args[2])
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
