@@ -173,6 +173,7 @@ func (t *term) readStates(topics []core.Topic) error {
 	for i := range topics {
 		at[topics[i].Name] = i
 		topics[i].States = make(map[int32]core.Leadership, len(topics[i].Partitions))
+		topics[i].Written = make(map[int32]int64, len(topics[i].Partitions))
 		for n := range topics[i].Partitions {
 			tps = append(tps, zkmeta.TopicPartition{Topic: topics[i].Name, Partition: n})
 		}
@@ -182,7 +183,8 @@ func (t *term) readStates(topics []core.Topic) error {
 		return fmt.Errorf("read partition states: %w", err)
 	}
 	for tp, st := range states {
-		topics[at[tp.Topic]].States[tp.Partition] = coreLeadership(st)
+		topic := &topics[at[tp.Topic]]
+		topic.States[tp.Partition], topic.Written[tp.Partition] = coreLeadership(st), st.Written
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ type PartitionState struct {
 	ISR             []int32
 	ControllerEpoch int32
 	Version         int32 // of the znode
+	// Written is the znode's mzxid, when it was read by PartitionStates.
+	Written int64
 }
 
 // EncodePartitionState writes /brokers/topics/T/partitions/P/state.

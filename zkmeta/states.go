@@ -29,7 +29,7 @@ func (c *Client) PartitionStates(ctx context.Context, tps []TopicPartition) (map
 			c.opt.Log.Errorf("%s is ignored: %v", paths[i], err)
 			continue
 		}
-		st.Version = n.Stat.Version
+		st.Version, st.Written = n.Stat.Version, n.Stat.Mzxid
 		out[tps[i]] = st
 	}
 	return out, nil

@@ -167,6 +167,7 @@ func (s *State) add(b *batch, in Topic) *topic {
 		p := &partition{tp: TP{in.Name, n}, assignment: a}
 		if l, ok := in.States[n]; ok {
 			p.stands, p.exists = l, true
+			p.bounced = s.returned(l, in.Written[n])
 		}
 		t.partitions[n] = p
 	}
@@ -230,6 +231,27 @@ func (s *State) topicChanged(b *batch, in Topic) {
 		t.partitions[p.tp.Partition] = p
 		s.settle(b, p)
 	}
+}
+
+// returned are the replicas in sync whose brokers registered after that was written: they were away while there was no controller that could
+// see it. They may have lost the ends of their logs, and must neither lead on under an epoch that others follow nor count as in sync, unless
+// nobody who stayed has what was acknowledged.
+func (s *State) returned(l Leadership, written int64) (out []int32) {
+	stayed := false
+	for _, id := range l.ISR {
+		br, alive := s.brokers[id]
+		switch {
+		case !alive || written == 0:
+		case br.Epoch > written:
+			out = append(out, id)
+		default:
+			stayed = true
+		}
+	}
+	if !stayed {
+		return nil
+	}
+	return out
 }
 
 // Unknown returns those of names that are not known topics: the caller reads them for TopicsChanged.

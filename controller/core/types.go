@@ -64,6 +64,8 @@ type Topic struct {
 	Partitions map[int32]Assignment
 	// States are the leaderships that exist; only Elected needs them.
 	States map[int32]Leadership
+	// Written says when each of States was written, on the scale of brokers' epochs (both are zxids); 0 if it is not known.
+	Written map[int32]int64
 	// Unclean is unclean.leader.election.enable of the topic, nil for the default.
 	Unclean *bool
 }

@@ -120,14 +120,18 @@ func fillDisk(t *torture, r *rand.Rand) (string, func(context.Context) error) {
 	}
 }
 
-// tear kills a broker and, when the others have taken over, takes the ends of its logs away: what a loss of power does to one replica.
+// tear kills a broker and, at once or when the others have taken over, takes the ends of its logs away: what a loss of power does to one replica.
 func tear(t *torture, r *rand.Rand) (string, func(context.Context) error) {
 	n, role := t.victim(r)
 	n.Kill()
 	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
 	defer cancel()
-	if err := t.c.Wait(ctx, "others take over", func(v *cluster.View) error { return notIn(v, int32(n.ID)) }, t.topic); err != nil {
-		t.problem("%v", err)
+	when := "at once"
+	if r.IntN(3) == 0 {
+		when = "when others lead"
+		if err := t.c.Wait(ctx, "others take over", func(v *cluster.View) error { return notIn(v, int32(n.ID)) }, t.topic); err != nil {
+			t.problem("%v", err)
+		}
 	}
 	torn := 0
 	dirs, _ := filepath.Glob(filepath.Join(n.LogDir(), t.topic+"-*", "*.log"))
@@ -141,7 +145,7 @@ func tear(t *torture, r *rand.Rand) (string, func(context.Context) error) {
 			torn++
 		}
 	}
-	return fmt.Sprintf("kill -9 of broker %d, %s, and the tails of %d logs torn off", n.ID, role, torn), n.Start
+	return fmt.Sprintf("kill -9 of broker %d, %s, and the tails of %d logs torn off %s", n.ID, role, torn, when), n.Start
 }
 
 func notIn(v *cluster.View, id int32) error {
