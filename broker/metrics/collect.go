@@ -129,7 +129,25 @@ func (s *scrape) logs() {
 		s.gauge(p+"logdirectoryoffline", "1 if the log directory has failed.", float64(truth(!d.Online)), "logDirectory", jmxQuoted(d.Path))
 	}
 	s.gauge(p+"offlinelogdirectorycount", "Log directories that have failed.", float64(offline))
+	s.cleaner()
 	s.timer("kafka_log_logflushstats_logflushrateandtimems", "Flushes of segments to disk.", &s.Counts.Flushes)
+}
+
+func (s *scrape) cleaner() {
+	st := s.Store.CleanerStats()
+	const c, m = "kafka_log_logcleaner_", "kafka_log_logcleanermanager_"
+	s.gauge(c+"deadthreadcount", "Threads of the log cleaner that have died: a log that cannot be cleaned is set aside instead.", 0)
+	s.gauge(c+"cleaner_recopy_percent", "Bytes written per 100 read, of the last cleanings.", float64(st.RecopyPercent))
+	s.gauge(c+"max_buffer_utilization_percent", "How full the offset map was in the last cleanings, at most.", float64(st.MaxBufferPercent))
+	s.gauge(c+"max_clean_time_secs", "How long the last cleanings took, at most.", float64(st.MaxCleanSeconds))
+	s.gauge(c+"max_compaction_delay_secs", "By how much max.compaction.lag.ms was exceeded before the last cleanings, at most.", float64(st.MaxDelaySeconds))
+	s.gauge(m+"max_dirty_percent", "Share of the dirtiest compacted log that could be cleaned.", float64(st.MaxDirtyPercent))
+	s.gauge(m+"time_since_last_run_ms", "Since the log cleaner looked for dirty logs.", float64(st.SinceLastRun.Milliseconds()))
+	for dir, n := range st.UncleanableLogs {
+		s.gauge(m+"uncleanable_partitions_count", "Partitions that the log cleaner set aside because of an error.", float64(n), "logDirectory", jmxQuoted(dir))
+		s.gauge(m+"uncleanable_bytes", "Bytes of those partitions that would be cleaned.", float64(st.UncleanableDirBytes[dir]), "logDirectory", jmxQuoted(dir))
+	}
+	s.counter("kafka_utils_throttler_cleaner_io_count", "Bytes that the log cleaner read and wrote.", st.Bytes)
 }
 
 // jmxQuoted writes a value as Kafka does for JMX, which the exporter's rules leave as it is: quoted if anything but letters, digits
