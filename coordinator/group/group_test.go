@@ -1,0 +1,317 @@
+package group
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gregor/coordinator/group/fsm"
+	"gregor/wire/record"
+)
+
+func put(c *Coordinator, group string, partition int32, offset int64) (code int16, answered *bool) {
+	answered = new(bool)
+	list := []fsm.Commit{{TP: fsm.TP{Topic: "t", Partition: partition}, Offset: fsm.Offset{Offset: offset, LeaderEpoch: -1, ExpireTime: -1, CommitTime: nowMillis()}}}
+	c.Commit(group, "", nil, -1, list, func() { *answered = true })
+	return list[0].Code, answered
+}
+
+func fetched(t *testing.T, c *Coordinator, group string, partition int32) int64 {
+	t.Helper()
+	list, code := c.Fetch(group, []fsm.TP{{Topic: "t", Partition: partition}}, false, false)
+	if code != 0 {
+		t.Fatalf("fetching: %v", kerr.ErrorForCode(code))
+	}
+	if list[0].Offset == nil {
+		return -1
+	}
+	return list[0].Offset.Offset
+}
+
+func TestGroupsBelongToThePartitionsThatJavaWouldChoose(t *testing.T) {
+	opt := testOptions()
+	opt.Partitions = func() int32 { return 50 }
+	c := New(opt)
+	// "polygenelubricants" hashes to the smallest number, of which Java's abs is not positive.
+	for group, want := range map[string]int32{"": 0, "a": 47, "g1": 42, "polygenelubricants": 0} {
+		if got := c.PartitionFor(group); got != want {
+			t.Errorf("%q is in partition %d, want %d", group, got, want)
+		}
+	}
+	if h := javaHash("😀"); h != 0xd83d*31+0xde00 {
+		t.Errorf("the hash of a character of two units is %d", h)
+	}
+}
+
+func TestAnAnswerWaitsForItsRecordToBeCommitted(t *testing.T) {
+	log := &memLog{held: true}
+	c := lead(t, testOptions(), log)
+	_, answered := put(c, "g", 0, 5)
+	if *answered || fetched(t, c, "g", 0) != -1 {
+		t.Fatal("a commit counts before its record is replicated")
+	}
+	if list, _ := c.Fetch("g", []fsm.TP{{Topic: "t"}}, false, true); list[0].Code != kerr.UnstableOffsetCommit.Code {
+		t.Errorf("a reader that wants stable offsets gets code %d", list[0].Code)
+	}
+	log.release(nil)
+	if !*answered || fetched(t, c, "g", 0) != 5 {
+		t.Fatal("a replicated commit does not count")
+	}
+}
+
+func TestARefusedRecordIsAnsweredAndDoesNotCount(t *testing.T) {
+	log := &memLog{}
+	c := lead(t, testOptions(), log)
+	put(c, "g", 0, 5)
+	log.refuse = errNotLeader
+	code, answered := put(c, "g", 0, 6)
+	if !*answered || code != kerr.NotCoordinator.Code || fetched(t, c, "g", 0) != 5 {
+		t.Errorf("answered %v with %d, offset %d", *answered, code, fetched(t, c, "g", 0))
+	}
+}
+
+func TestTheNextCoordinatorReadsWhatWasCommitted(t *testing.T) {
+	log := &memLog{}
+	c := lead(t, testOptions(), log)
+	for i := range int64(100) {
+		put(c, fmt.Sprintf("g%d", i%10), int32(i/10), i)
+	}
+	var deleted int16 = -1
+	c.Delete("g3", func(code int16) { deleted = code })
+	if deleted != 0 {
+		t.Fatalf("deleting: %d", deleted)
+	}
+	c.Resign(0)
+	if _, code := c.Fetch("g1", nil, true, false); code != kerr.NotCoordinator.Code {
+		t.Errorf("after the resignation: %d", code)
+	}
+	next := lead(t, testOptions(), log)
+	for i := range int64(100) {
+		want := i
+		if i%10 == 3 {
+			want = -1
+		}
+		if got := fetched(t, next, fmt.Sprintf("g%d", i%10), int32(i/10)); got != want {
+			t.Errorf("group g%d partition %d: %d, want %d", i%10, i/10, got, want)
+		}
+	}
+	if list, _ := next.List(nil); len(list) != 9 {
+		t.Errorf("%d groups are there, want 9", len(list))
+	}
+}
+
+func TestACorruptRecordStopsItsKeyOnly(t *testing.T) {
+	log := &memLog{}
+	c := lead(t, testOptions(), log)
+	put(c, "g", 0, 1)
+	put(c, "g", 1, 2)
+	b := record.NewBuilder()
+	b.Append(1, offsetKey("g", fsm.TP{Topic: "t", Partition: 0}), []byte{0, 9, 1})
+	b.Append(1, []byte{0}, []byte{1})
+	b.Append(1, []byte{0, 77, 0}, []byte{1})
+	b.Append(1, groupKey("g"), []byte{0, 3, 0})
+	bad, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := log.Append(bad, -1, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	put(c, "g", 2, 3)
+	next := lead(t, testOptions(), log)
+	for p, want := range []int64{1, 2, 3} {
+		if got := fetched(t, next, "g", int32(p)); got != want {
+			t.Errorf("partition %d: %d, want %d", p, got, want)
+		}
+	}
+}
+
+// start runs the timers of a coordinator inside a bubble.
+func start(t *testing.T, opt Options, log Log) (*Coordinator, func()) {
+	c := New(opt)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { c.Run(ctx); close(done) }()
+	c.Lead(0, log)
+	synctest.Wait()
+	return c, func() { stop(); <-done }
+}
+
+func join(c *Coordinator, group, id, newID string, session int32, done func(*fsm.JoinResult)) {
+	c.Join(group, &fsm.Join{MemberID: id, NewID: newID, Session: session, Rebalance: 60_000, ProtocolType: "consumer",
+		Protocols: []fsm.Protocol{{Name: "range"}}}, done)
+}
+
+func TestAJoinIsAnsweredAfterTheInitialDelayAndAMemberIsMissedAfterItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, stop := start(t, testOptions(), &memLog{})
+		defer stop()
+		began := time.Now()
+		var answer atomic.Pointer[fsm.JoinResult]
+		join(c, "g", "", "m1", 10_000, answer.Store)
+		time.Sleep(2999 * time.Millisecond)
+		synctest.Wait()
+		if answer.Load() != nil {
+			t.Fatal("the first member did not wait for others")
+		}
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		res := answer.Load()
+		if res == nil || res.Code != 0 || res.Generation != 1 || time.Since(began) > 3100*time.Millisecond {
+			t.Fatalf("after the delay: %+v", res)
+		}
+		for range 5 { // heartbeats keep it
+			time.Sleep(9 * time.Second)
+			if code := c.Heartbeat("g", "m1", nil, 1); code != 0 {
+				t.Fatalf("heartbeat: %d", code)
+			}
+		}
+		time.Sleep(10*time.Second + time.Millisecond)
+		synctest.Wait()
+		if d := c.Describe("g"); d.State != "Empty" {
+			t.Errorf("without heartbeats the group is %s", d.State)
+		}
+	})
+}
+
+func TestACommitThatIsNotReplicatedInTimeIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &memLog{held: true}
+		c, stop := start(t, testOptions(), log)
+		defer stop()
+		list := []fsm.Commit{{TP: fsm.TP{Topic: "t"}, Offset: fsm.Offset{Offset: 1, ExpireTime: -1}}}
+		answered := false
+		c.Commit("g", "", nil, -1, list, func() { answered = true })
+		time.Sleep(5*time.Second + time.Millisecond)
+		synctest.Wait()
+		if !answered || list[0].Code != kerr.RequestTimedOut.Code {
+			t.Errorf("answered %v with %d", answered, list[0].Code)
+		}
+		log.release(nil)
+	})
+}
+
+func TestOffsetsExpireAndLeaveTombstones(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &memLog{}
+		c, stop := start(t, testOptions(), log)
+		put(c, "old", 0, 1)
+		time.Sleep(4 * 24 * time.Hour)
+		put(c, "new", 0, 2)
+		time.Sleep(3*24*time.Hour + 11*time.Minute)
+		synctest.Wait()
+		if got := fetched(t, c, "old", 0); got != -1 {
+			t.Errorf("an offset of more than seven days is still %d", got)
+		}
+		if list, _ := c.List(nil); len(list) != 1 {
+			t.Errorf("%d groups are left, want 1", len(list))
+		}
+		stop()
+		next, stop := start(t, testOptions(), log)
+		defer stop()
+		if a, b := fetched(t, next, "old", 0), fetched(t, next, "new", 0); a != -1 || b != 2 {
+			t.Errorf("read again: %d and %d, want -1 and 2", a, b)
+		}
+	})
+}
+
+func TestWhoWaitsIsAnsweredWhenThePartitionGoes(t *testing.T) {
+	log := &memLog{}
+	c := lead(t, testOptions(), log)
+	var res *fsm.JoinResult
+	join(c, "g", "", "m1", 10_000, func(r *fsm.JoinResult) { res = r })
+	c.Resign(0)
+	if res == nil || res.Code != kerr.NotCoordinator.Code {
+		t.Errorf("answered %+v", res)
+	}
+}
+
+// TestFiveThousandMembersRebalance: a storm of members in one group passes in well under a second.
+func TestFiveThousandMembersRebalance(t *testing.T) {
+	const n = 5000
+	opt := testOptions()
+	opt.Groups.InitialDelay = 0
+	c := lead(t, opt, &memLog{})
+	run, stop := context.WithCancel(t.Context())
+	defer stop()
+	go c.Run(run)
+	began := time.Now()
+	var mu sync.Mutex
+	generation := make([]int32, n)
+	synced := 0
+	var wg sync.WaitGroup
+	wg.Add(n)
+	// The first member is alone for a generation; the others join and it joins again.
+	first := make(chan struct{})
+	var leader func(r *fsm.JoinResult)
+	syncing := func(i int, r *fsm.JoinResult) {
+		s := &fsm.Sync{MemberID: r.MemberID, Generation: r.Generation}
+		if len(r.Members) > 0 {
+			s.Assignments = map[string][]byte{}
+			for _, m := range r.Members {
+				s.Assignments[m.ID] = []byte{1}
+			}
+		}
+		c.Sync("g", s, func(sr *fsm.SyncResult) {
+			mu.Lock()
+			defer mu.Unlock()
+			if sr.Code != 0 || len(sr.Assignment) != 1 {
+				t.Errorf("member %d: %+v", i, sr)
+			}
+			generation[i] = r.Generation
+			synced++
+			wg.Done()
+		})
+	}
+	join(c, "g", "", "m0", 60_000, func(r *fsm.JoinResult) { close(first) })
+	<-first
+	for i := 1; i < n; i++ {
+		join(c, "g", "", fmt.Sprint("m", i), 60_000, func(r *fsm.JoinResult) { go syncing(i, r) })
+	}
+	leader = func(r *fsm.JoinResult) { go syncing(0, r) }
+	join(c, "g", "m0", "", 60_000, leader)
+	wg.Wait()
+	t.Logf("%d members in %v", synced, time.Since(began))
+}
+
+func BenchmarkLoad(b *testing.B) {
+	log := &memLog{}
+	c := lead(b, testOptions(), log)
+	const offsets = 1_000_000
+	for g := range 1000 {
+		list := make([]fsm.Commit, offsets/1000)
+		for p := range list {
+			list[p] = fsm.Commit{TP: fsm.TP{Topic: "some.topic", Partition: int32(p)}, Offset: fsm.Offset{Offset: int64(p), LeaderEpoch: 3, ExpireTime: -1}}
+		}
+		c.Commit(fmt.Sprintf("some-group-%d", g), "", nil, -1, list, func() {})
+	}
+	b.ResetTimer()
+	for range b.N {
+		lead(b, testOptions(), log)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/offsets, "ns/offset")
+}
+
+func BenchmarkCommit(b *testing.B) {
+	c := lead(b, testOptions(), &memLog{})
+	b.ReportAllocs()
+	for i := range b.N {
+		list := []fsm.Commit{{TP: fsm.TP{Topic: "t", Partition: int32(i % 10)}, Offset: fsm.Offset{Offset: int64(i), LeaderEpoch: -1, ExpireTime: -1}}}
+		c.Commit("g", "", nil, -1, list, func() {})
+	}
+}
+
+func BenchmarkHeartbeat(b *testing.B) {
+	c := lead(b, testOptions(), &memLog{})
+	join(c, "g", "", "m", 60_000, func(*fsm.JoinResult) {})
+	b.ReportAllocs()
+	for range b.N {
+		c.Heartbeat("g", "m", nil, 0)
+	}
+}
