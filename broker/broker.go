@@ -196,7 +196,9 @@ func (b *Broker) listen(context.Context) error {
 		Known:              func(topic string, p int32) bool { _, ok := b.cache.Partition(topic, p); return ok },
 		Alive:              func(id int32) bool { _, ok := b.cache.Broker(id); return ok },
 		CheckpointInterval: b.cfg.Log.HighWatermarkCheckpoints, MaxLag: b.cfg.Replica.LagTimeMax,
-		Fetching: b.fetching(), FollowerThrottle: b.settings.throttles.follower, ISR: b.isrChanger(), OnLeadershipChange: b.rolesChanged, OnStop: b.roleEnded,
+		Fetching: b.fetching(), FollowerThrottle: b.settings.throttles.follower,
+		Moving: replication.Moving{Logs: b.store, Threads: b.cfg.Replica.AlterDirsThreads, Throttle: b.settings.throttles.dirs},
+		ISR:    b.isrChanger(), OnLeadershipChange: b.rolesChanged, OnStop: b.roleEnded,
 		Log: logging.Named(b.log, "kafka.server.ReplicaManager"),
 	}
 	co := controller.Options{
@@ -264,7 +266,7 @@ func (b *Broker) requestTable() []server.API {
 	log := logging.Named(b.log, "kafka.server.KafkaApis")
 	admin := handlers.NewAdmin(handlers.AdminOptions{
 		Config: b.live.Load, Levels: logging.LevelsOf(b.log), Metadata: b.cache, ZK: b.zk, IsController: b.ctl.IsActive, Dirs: b.store, Log: log,
-		Hosted: b.hosted,
+		Hosted: b.hosted, Moves: b.replicas,
 	})
 	control := &handlers.Control{Replicas: b.replicas, Metadata: b.cache, BrokerEpoch: b.epoch.Load, Deleted: b.partitionsDeleted, Log: log}
 	b.producerIDs = &handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log}

@@ -105,6 +105,9 @@ func (p *Partition) truncate(epoch int32, offset int64) (position, error) {
 	if err := log.TruncateTo(offset); err != nil {
 		return position{}, p.m.appendFailed(p, err)
 	}
+	if err := p.truncateFuture(offset); err != nil {
+		return position{}, p.m.appendFailed(p, err)
+	}
 	return positionOf(log), nil
 }
 
@@ -129,6 +132,11 @@ func (p *Partition) startAt(epoch int32, offset int64) (position, error) {
 	}
 	if err := log.TruncateFullyAndStartAt(offset); err != nil {
 		return position{}, p.m.appendFailed(p, err)
+	}
+	if f := p.mu.future; f != nil {
+		if err := f.TruncateFullyAndStartAt(offset); err != nil {
+			return position{}, p.m.appendFailed(p, err)
+		}
 	}
 	return positionOf(log), nil
 }

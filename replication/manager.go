@@ -43,6 +43,8 @@ type Options struct {
 	Fetching Fetching
 	// FollowerThrottle bounds what throttled replicas fetch; nil is no bound.
 	FollowerThrottle *Throttle
+	// Moving is how replicas move between log directories.
+	Moving Moving
 	// CheckpointInterval is replica.high.watermark.checkpoint.interval.ms (5 s).
 	CheckpointInterval time.Duration
 	// OnLeadershipChange is called with the controller's requests serialised, after roles changed: coordinators load and unload by it.
@@ -69,6 +71,7 @@ func (o *Options) now() time.Time { return time.Now() }
 type Manager struct {
 	opt      Options
 	fetchers *fetchers
+	movers   *movers
 
 	// state serialises the controller's requests.
 	state struct {
@@ -93,7 +96,7 @@ func New(opt Options) *Manager {
 	}
 	opt.Fetching.setDefaults()
 	m := &Manager{opt: opt}
-	m.fetchers = newFetchers(m)
+	m.fetchers, m.movers = newFetchers(m), newMovers(m)
 	m.mu.topics = map[string]map[int32]*Partition{}
 	return m
 }
@@ -101,6 +104,7 @@ func New(opt Options) *Manager {
 // Run sweeps the high-watermark checkpoints and the in-sync replicas until ctx ends; then it stops following, and writes the checkpoints
 // once more.
 func (m *Manager) Run(ctx context.Context) error {
+	defer m.movers.close()
 	defer m.fetchers.close()
 	t := time.NewTicker(m.opt.CheckpointInterval)
 	defer t.Stop()
@@ -116,6 +120,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			}
 		case <-ctx.Done():
 			m.fetchers.close()
+			m.movers.close()
 			return m.opt.Logs.CheckpointHighWatermarks()
 		}
 	}
@@ -218,6 +223,9 @@ func (m *Manager) DirFailed(dir string) {
 		if hit {
 			p.mu.offline = true
 			p.mu.log = nil
+		}
+		if f := p.mu.future; f != nil && f.Dir() == dir {
+			p.mu.future = nil
 		}
 		p.mu.Unlock()
 		if hit {

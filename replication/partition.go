@@ -42,6 +42,7 @@ type Partition struct {
 		// epochStart is the log end when this broker became leader.
 		epochStart int64
 		log        *storage.Log // nil until the first LeaderAndIsr made it
+		future     *storage.Log // is to replace log, from another directory
 		offline    bool
 		deleted    bool
 		// isr is what this leader knows of the replicas, nil while it does not lead. What it knows of the followers is changed with mu

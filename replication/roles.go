@@ -138,6 +138,7 @@ func (m *Manager) become(st *PartitionState) (*Partition, error) {
 	p.mu.Lock()
 	p.become(st.State, leading, log, m.opt.now())
 	p.mu.Unlock()
+	m.resumeMove(p)
 	if !leading {
 		p.failWaiters(ErrNotLeader)
 	}
@@ -235,6 +236,11 @@ func (m *Manager) stop(s *StopState) error {
 	}
 	if !s.Delete {
 		return nil
+	}
+	if p != nil {
+		if err := m.endMove(p); err != nil {
+			return m.readFailed(p, err)
+		}
 	}
 	if _, ok := m.opt.Logs.Get(s.TopicPartition); !ok {
 		return nil

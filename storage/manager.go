@@ -74,12 +74,14 @@ type Manager struct {
 
 	createMu sync.Mutex // one creation or deletion at a time; before mu
 
-	mu       sync.RWMutex // guards what follows
-	logs     map[TopicPartition]*Log
-	futures  map[TopicPartition]*Log // replicas on their way into another directory
-	topics   map[string]*topicState
-	meta     BrokerMetadata
-	metaFrom string // directory that meta was read from
+	mu      sync.RWMutex // guards what follows
+	logs    map[TopicPartition]*Log
+	futures map[TopicPartition]*Log // replicas on their way into another directory
+	topics  map[string]*topicState
+	// preferred is where logs are to be made that are not here yet.
+	preferred map[TopicPartition]string
+	meta      BrokerMetadata
+	metaFrom  string // directory that meta was read from
 }
 
 // topicState shares a topic's name and settings among its partitions.
@@ -414,7 +416,7 @@ func (m *Manager) create(tp TopicPartition, cfg Config, isNew bool) (*Log, error
 	}
 	tp, shared := m.topic(tp, &cfg)
 	for {
-		d := m.emptiestDir()
+		d := m.dirFor(tp)
 		if d == nil {
 			return nil, m.noDirs()
 		}
@@ -429,6 +431,7 @@ func (m *Manager) create(tp TopicPartition, cfg Config, isNew bool) (*Log, error
 		}
 		m.mu.Lock()
 		m.logs[tp] = l
+		delete(m.preferred, tp)
 		m.mu.Unlock()
 		d.logs.Add(1)
 		d.changed.Store(true)

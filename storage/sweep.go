@@ -1,8 +1,6 @@
 package storage
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 	"math"
@@ -215,9 +213,7 @@ func (l *Log) retire() error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	var unique [16]byte
-	rand.Read(unique[:])
-	name := deleteDirName(l.tp, hex.EncodeToString(unique[:]))
+	name := deleteDirName(l.tp, uniqueName())
 	if err := l.m.fs.Rename(l.path(), l.dir.path+"/"+name); err != nil {
 		return l.ioError("renaming the log for deletion", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"gregor/broker/metadata"
 	"gregor/broker/server"
 	"gregor/internal/logging"
+	"gregor/replication"
 	"gregor/storage"
 	"gregor/zkmeta"
 )
@@ -49,6 +50,8 @@ type AdminOptions struct {
 	Dirs         LogDirs
 	// Hosted gives log end and high watermark of a partition that this broker has a role in.
 	Hosted func(storage.TopicPartition) (end, hw int64, ok bool)
+	// Moves moves replicas between log directories; *replication.Manager does.
+	Moves interface{ AlterLogDirs([]replication.Move) }
 	// Levels are the process's loggers; nil when their levels are not to be changed.
 	Levels *logging.Levels
 	Log    logrus.FieldLogger
@@ -73,6 +76,7 @@ func (a *Admin) APIs() []server.API {
 		{Key: kmsg.DescribeConfigs, MaxVersion: 3, Handle: handle(a.describeConfigs)},
 		{Key: kmsg.AlterConfigs, MaxVersion: 1, Handle: handle(a.alterConfigs)},
 		{Key: kmsg.IncrementalAlterConfigs, MaxVersion: 1, Handle: handle(a.incrementalAlterConfigs)},
+		{Key: kmsg.AlterReplicaLogDirs, MaxVersion: 1, Handle: handle(a.alterReplicaLogDirs)},
 		{Key: kmsg.DescribeLogDirs, MaxVersion: 2, Handle: handle(a.describeLogDirs)},
 	}
 }

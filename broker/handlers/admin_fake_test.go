@@ -211,6 +211,7 @@ func fakeAdmin(t testing.TB, settings ...string) (*Admin, *fakeCluster) {
 	log, _ := logtest.NewNullLogger()
 	log.SetLevel(logrus.DebugLevel)
 	a := NewAdmin(AdminOptions{Config: func() *config.Broker { return cfg }, Metadata: cache, ZK: f, IsController: func() bool { return true }, Dirs: f, Log: log,
+		Moves:  moves{},
 		Hosted: func(tp storage.TopicPartition) (end, hw int64, ok bool) { return 0, 0, tp.Partition < 2 }})
 	t.Cleanup(f.done.Wait)
 	return a, f

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/broker/server"
+	"gregor/replication"
 	"gregor/storage"
 )
 
@@ -27,6 +29,50 @@ func (a *Admin) describeLogDirs(_ context.Context, _ *server.Request, req *kmsg.
 		resp.Dirs = append(resp.Dirs, a.describeDir(d, wanted))
 	}
 	return resp
+}
+
+func (a *Admin) alterReplicaLogDirs(_ context.Context, _ *server.Request, req *kmsg.AlterReplicaLogDirsRequest) kmsg.Response {
+	var moves []replication.Move
+	at := map[storage.TopicPartition]int{}
+	for _, d := range req.Dirs {
+		for _, t := range d.Topics {
+			for _, p := range t.Partitions {
+				mv := replication.Move{TopicPartition: storage.TopicPartition{Topic: t.Topic, Partition: p}, Dir: d.Dir}
+				if i, ok := at[mv.TopicPartition]; ok {
+					moves[i] = mv // the last mention counts
+					continue
+				}
+				at[mv.TopicPartition] = len(moves)
+				moves = append(moves, mv)
+			}
+		}
+	}
+	a.Moves.AlterLogDirs(moves)
+	resp := kmsg.NewPtrAlterReplicaLogDirsResponse()
+	topics := map[string]int{}
+	for _, mv := range moves {
+		i, ok := topics[mv.Topic]
+		if !ok {
+			i = len(resp.Topics)
+			topics[mv.Topic] = i
+			resp.Topics = append(resp.Topics, kmsg.AlterReplicaLogDirsResponseTopic{Topic: mv.Topic})
+		}
+		resp.Topics[i].Partitions = append(resp.Topics[i].Partitions,
+			kmsg.AlterReplicaLogDirsResponseTopicPartition{Partition: mv.Partition, ErrorCode: moveCode(mv.Err)})
+	}
+	return resp
+}
+
+func moveCode(err error) int16 {
+	switch {
+	case errors.Is(err, storage.ErrUnknownDir):
+		return kerr.LogDirNotFound.Code
+	case errors.Is(err, storage.ErrNameTooLong):
+		return kerr.InvalidTopicException.Code
+	case errors.Is(err, replication.ErrNotLeader):
+		return kerr.ReplicaNotAvailable.Code // as Kafka keeps it for this request
+	}
+	return errorCode(err)
 }
 
 // describeDir lists a directory's partitions by topic. As in Kafka every topic that has a partition in the directory is listed, with those
