@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -151,7 +152,7 @@ func (l *Load) Stalls() []time.Duration {
 
 // read reads everything, and checks that offsets have no gaps and that nobody reads something else at an offset than another did.
 func (l *Load) read(ctx context.Context, cl *kgo.Client) {
-	next := make([]int64, l.partitions)
+	next, said := make([]int64, l.partitions), make([]bool, l.partitions)
 	for {
 		fs := cl.PollFetches(ctx)
 		if ctx.Err() != nil || fs.IsClientClosed() {
@@ -159,7 +160,8 @@ func (l *Load) read(ctx context.Context, cl *kgo.Client) {
 		}
 		fs.EachError(func(topic string, p int32, err error) {
 			var lost *kgo.ErrDataLoss
-			if errors.As(err, &lost) || strings.Contains(err.Error(), "OFFSET_OUT_OF_RANGE") {
+			if p >= 0 && !said[p] && (errors.As(err, &lost) || errors.Is(err, kerr.OffsetOutOfRange)) {
+				said[p] = true
 				l.problem("reading partition %d at %d: %v", p, next[p], err)
 			}
 		})
