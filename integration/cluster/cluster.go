@@ -45,11 +45,10 @@ type Cluster struct {
 
 // Node is one of the brokers.
 type Node struct {
-	ID   int
-	opt  peer.Options
-	mu   sync.Mutex
-	b    *peer.Broker
-	down time.Time
+	ID  int
+	opt peer.Options
+	mu  sync.Mutex
+	b   *peer.Broker
 }
 
 // Start starts ZooKeeper and the brokers, and waits until all of them are known.
