@@ -59,6 +59,15 @@ func (w *washer) clean(c cleanable) (end int64, err error) {
 	w.stats = cleanStats{began: time.Now()}
 	w.truncations = l.truncations.Load()
 	v := &wash{washer: w, l: l, latest: -1}
+	end, err = v.run(c)
+	if err != nil && v.goOn() != nil {
+		err = v.goOn() // whatever was met is because of that
+	}
+	return end, err
+}
+
+func (v *wash) run(c cleanable) (end int64, err error) {
+	l, w := v.l, v.washer
 	l.m.opt.CleanerLog.Infof("%v: cleaning: building the offset map of offsets %d to %d", l.tp, c.dirty, c.end)
 	segs := l.segments()
 	if v.horizon, err = deleteHorizon(l, between(segs, 0, c.dirty)); err != nil {
