@@ -9,6 +9,7 @@ import (
 	"gregor/tools/configs"
 	"gregor/tools/consoleconsumer"
 	"gregor/tools/consoleproducer"
+	"gregor/tools/consumergroups"
 	"gregor/tools/consumerperf"
 	"gregor/tools/deleterecords"
 	"gregor/tools/dumplog"
@@ -47,6 +48,7 @@ func init() {
 		{"kafka-topics", "kafka.admin.TopicCommand", "create, list, describe, alter and delete topics", topics.Main},
 		{"kafka-console-producer", "kafka.tools.ConsoleProducer", "write each line of standard input to a topic", consoleproducer.Main},
 		{"kafka-console-consumer", "kafka.tools.ConsoleConsumer", "write a topic's records to standard output", consoleconsumer.Main},
+		{"kafka-consumer-groups", "kafka.admin.ConsumerGroupCommand", "list, describe, reset and delete consumer groups", consumergroups.Main},
 		{"kafka-dump-log", "kafka.tools.DumpLogSegments", "print what log segments and their indexes hold", dumplog.Main},
 		{"kafka-broker-api-versions", "kafka.admin.BrokerApiVersionsCommand", "print which requests brokers understand", brokerapiversions.Main},
 		{"kafka-log-dirs", "kafka.admin.LogDirsCommand", "print the directories of brokers and what lies in them", logdirs.Main},
