@@ -2,8 +2,9 @@
 // who waits for it to move.
 //
 // Owns: the set of partitions this broker hosts (Manager) and each one's role (Partition); the fetchers, a goroutine and a connection for
-// each leading broker and num.replica.fetchers, while there is a partition to follow; the moves between log directories, a goroutine each; the requests that change in-sync replicas. Logs
-// belong to package storage; who is in sync is decided by the pure package replication/isr.
+// each leading broker and num.replica.fetchers, while there is a partition to follow; the moves between log directories, a goroutine
+// each; the requests that change in-sync replicas. Logs belong to package storage; who is in sync is decided by the pure package
+// replication/isr.
 //
 // Guarded by: Manager.state serialises requests of the controller; Manager.mu the map of partitions; Partition.mu the role: appends
 // and reads hold it shared, role changes exclusively, so no append with an old leader epoch happens after the change. Lock order:
