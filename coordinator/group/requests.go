@@ -35,7 +35,7 @@ func (c *Coordinator) Join(group string, j *fsm.Join, done func(*fsm.JoinResult)
 		g = s.add(group, now)
 	}
 	var out fsm.Out
-	g.Join(now, j, reply(func(r *fsm.Reply) { done(r.Join) }), &out)
+	g.Join(now, j, func(r *fsm.Reply) { done(r.Join) }, &out)
 	s.leave(g, now, &out)
 }
 
@@ -81,7 +81,7 @@ func (c *Coordinator) Sync(group string, q *fsm.Sync, done func(*fsm.SyncResult)
 	}
 	var out fsm.Out
 	now := nowMillis()
-	g.Sync(now, q, reply(func(r *fsm.Reply) { done(r.Sync) }), &out)
+	g.Sync(now, q, func(r *fsm.Reply) { done(r.Sync) }, &out)
 	s.leave(g, now, &out)
 }
 
@@ -144,7 +144,7 @@ func (c *Coordinator) Commit(group, memberID string, instance *string, generatio
 		return
 	}
 	var out fsm.Out
-	g.Commit(now, memberID, instance, generation, commits, reply(func(*fsm.Reply) { done() }), &out)
+	g.Commit(now, memberID, instance, generation, commits, func(*fsm.Reply) { done() }, &out)
 	s.leave(g, now, &out)
 }
 
@@ -208,7 +208,7 @@ func (c *Coordinator) remove(group string, emptyAllowed bool, done func(int16), 
 	}
 	var out fsm.Out
 	now := nowMillis()
-	code = f(g, now, reply(func(r *fsm.Reply) { done(r.Code) }), &out)
+	code = f(g, now, func(r *fsm.Reply) { done(r.Code) }, &out)
 	s.leave(g, now, &out)
 	if code != 0 {
 		done(code)
