@@ -132,3 +132,16 @@ func TestReplicasThatReturnedUnseen(t *testing.T) {
 		}
 	}
 }
+
+// A controller that died between writing the assignment of a move and telling the leader leaves a leader that does not know its new replicas, and
+// believes nobody under the epoch it has: its successor gives it another.
+func TestAMoveGoesOnUnderANewEpoch(t *testing.T) {
+	s := New(Config{})
+	plan := s.Apply(Elected{Epoch: 2, Brokers: []Broker{{ID: 1, Epoch: 10}, {ID: 2, Epoch: 20}}, Topics: []Topic{{Name: "t",
+		Partitions: map[int32]Assignment{0: {Replicas: []int32{2, 1}, Adding: []int32{2}, Removing: []int32{1}}, 1: {Replicas: []int32{1}}},
+		States: map[int32]Leadership{0: {Leader: 1, LeaderEpoch: 4, ISR: []int32{1}, ControllerEpoch: 1, Version: 7},
+			1: {Leader: 1, LeaderEpoch: 4, ISR: []int32{1}, ControllerEpoch: 1, Version: 7}}}}})
+	if len(plan.Writes) != 1 || plan.Writes[0].String() != "set t-0 v7: leader 1 epoch 5 isr [1]" {
+		t.Errorf("%v", plan.Writes)
+	}
+}

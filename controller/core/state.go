@@ -147,6 +147,8 @@ func (s *State) elected(b *batch, ev Elected) {
 			continue
 		}
 		for _, p := range t.sorted() {
+			// The former controller may have written the assignment and told nobody: only under a new epoch will its leader hear of it.
+			p.force = p.assignment.Moving()
 			s.settle(b, p)
 			if p.exists {
 				b.metadata(p)
