@@ -230,7 +230,7 @@ func TestCleanersSpeed(t *testing.T) {
 	if !full() {
 		t.Skip("run with FULL=1")
 	}
-	const records, keys = 4_000_000, 1_000_000
+	const records, keys = 2_000_000, 500_000
 	written := t.TempDir()
 	zk := startZooKeeper(t, ctx).Addr
 	w := startBroker(t, ctx, peer.Options{Kind: peer.Gregor, Dir: written, ID: 1, ZooKeeper: zk, Config: cleanerConfig(false)})
@@ -254,6 +254,7 @@ func TestCleanersSpeed(t *testing.T) {
 	}
 	cl.Close()
 	stop(t, w)
+	t.Logf("%d records of %d keys are written", records, keys)
 
 	perSecond := map[peer.Kind]float64{}
 	for _, kind := range []peer.Kind{peer.Kafka, peer.Gregor} {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -330,4 +332,40 @@ func TestCleaningBesideAppendsAndReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	model.check(model.l.cleaned.Load(), true)
+}
+
+// BenchmarkClean cleans a log of 100-byte records of which each key was written four times.
+func BenchmarkClean(b *testing.B) {
+	const records = 400_000
+	cfg := compactConfig()
+	cfg.SegmentBytes, cfg.IndexIntervalBytes = 16<<20, 4096
+	r := rand.New(rand.NewPCG(1, 1))
+	value := bytes.Repeat([]byte("v"), 100)
+	b.SetBytes(records * 120)
+	for b.Loop() {
+		b.StopTimer()
+		m, l := openTemp(b, cfg)
+		for n := 0; n < records; {
+			batch := record.NewBuilder()
+			for range 120 {
+				batch.Append(testTime, []byte("key-"+strconv.Itoa(r.IntN(records/4))), value)
+				n++
+			}
+			out, err := batch.Build()
+			if err != nil {
+				b.Fatal(err)
+			}
+			mustAppend(b, l, out)
+		}
+		l.SetHighWatermark(l.LogEndOffset())
+		w := testWasher(DefaultCleanerConfig())
+		b.StartTimer()
+		if _, err := cleanNow(l, w); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		kill(m)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.N)*records/b.Elapsed().Seconds(), "records/s")
 }
