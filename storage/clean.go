@@ -37,6 +37,8 @@ type washer struct {
 
 	offsets offsetmap.Map
 	in      []byte
+	hashes  []offsetmap.Hash // of the keys of one batch
+	keyed   []int64          // and the offsets
 	filter  record.Filter
 	stats   cleanStats
 
@@ -242,17 +244,22 @@ func (v *wash) buildMap(segs []*segment, start, end int64) error {
 			}
 			if !v.txns.data(h) {
 				it.Reset(b, maxDecompressed)
+				v.hashes, v.keyed = v.hashes[:0], v.keyed[:0]
 				for it.Next() {
 					v.stats.mapRecords++
 					if r := &it.Record; r.Key != nil && r.Offset >= start {
-						if full = v.offsets.Len() >= most || !v.offsets.Put(r.Key, r.Offset); full {
-							return true, nil
-						}
-						v.latest = r.Offset
+						v.hashes, v.keyed = append(v.hashes, v.offsets.Hash(r.Key)), append(v.keyed, r.Offset)
 					}
 				}
 				if err := it.Err(); err != nil {
 					return false, err
+				}
+				v.offsets.Fetch(v.hashes)
+				for i, key := range v.hashes {
+					if full = v.offsets.Len() >= most || !v.offsets.Put(key, v.keyed[i]); full {
+						return true, nil
+					}
+					v.latest = v.keyed[i]
 				}
 			}
 			if h.LastOffset() >= start {
@@ -380,7 +387,7 @@ func (g *groupWash) batch(b []byte, h *record.Header) error {
 		g.stats.readRecords += max(int64(h.Count), 1)
 		g.stats.keptRecords += max(int64(h.Count), 1)
 	case !discard && !h.IsControl():
-		out, kept, total, err := g.filter.Batch(s.buf, b, maxDecompressed, g.keeps)
+		out, kept, total, err := g.filter.Batch(s.buf, b, maxDecompressed, g.choose)
 		s.buf = out
 		g.stats.readRecords += int64(total)
 		g.stats.keptRecords += int64(kept)
@@ -420,19 +427,25 @@ func (g *groupWash) isLast(h *record.Header) bool {
 	return h.IsControl() && h.ProducerEpoch == r.Epoch
 }
 
-// keeps decides on one record.
-func (g *groupWash) keeps(r *record.Record) bool {
-	if r.Offset > g.latest {
-		return true
+// choose marks the records that stay.
+func (g *groupWash) choose(records []record.Record, keep []bool) {
+	g.hashes = g.hashes[:0]
+	for i := range records {
+		g.hashes = append(g.hashes, g.offsets.Hash(records[i].Key))
 	}
-	if r.Key == nil {
-		g.stats.withoutKey++
-		return false
+	g.offsets.Fetch(g.hashes)
+	for i := range records {
+		r := &records[i]
+		switch {
+		case r.Offset > g.latest:
+			keep[i] = true
+		case r.Key == nil:
+			g.stats.withoutKey++
+		default:
+			newest, ok := g.offsets.Get(g.hashes[i])
+			keep[i] = (!ok || r.Offset >= newest) && (r.Value != nil || g.keepDeletes)
+		}
 	}
-	if newest, ok := g.offsets.Get(r.Key); ok && r.Offset < newest {
-		return false
-	}
-	return r.Value != nil || g.keepDeletes
 }
 
 // makeRoom begins another segment if the batch's offsets, or its bytes, do not fit the present one.

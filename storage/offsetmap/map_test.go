@@ -18,12 +18,12 @@ func TestMapIsAMap(t *testing.T) {
 				k := strconv.Itoa(r.IntN(slots * 2))
 				_, known := want[k]
 				if room := len(want)+1 < slots; !known && !room {
-					if m.Put([]byte(k), int64(i)) {
+					if m.Put(m.Hash([]byte(k)), int64(i)) {
 						t.Fatalf("a new key was taken into a full map of %d slots with %d keys", slots, len(want))
 					}
 					continue
 				}
-				if !m.Put([]byte(k), int64(i)) {
+				if !m.Put(m.Hash([]byte(k)), int64(i)) {
 					t.Fatalf("round %d: key %d of %d slots was refused", round, len(want), slots)
 				}
 				want[k] = int64(i)
@@ -33,7 +33,7 @@ func TestMapIsAMap(t *testing.T) {
 			}
 			for i := range slots * 2 {
 				k := strconv.Itoa(i)
-				got, ok := m.Get([]byte(k))
+				got, ok := m.Get(m.Hash([]byte(k)))
 				if v, there := want[k]; ok != there || got != v {
 					t.Fatalf("%s: %d %v, want %d %v", k, got, ok, v, there)
 				}
@@ -44,15 +44,15 @@ func TestMapIsAMap(t *testing.T) {
 
 func TestAnEmptyKeyIsAKey(t *testing.T) {
 	var m Map
-	if _, ok := m.Get(nil); ok {
+	if _, ok := m.Get(m.Hash(nil)); ok {
 		t.Error("found in a map without memory")
 	}
 	m.Reset(10)
-	m.Put(nil, 7)
-	if o, ok := m.Get([]byte{}); !ok || o != 7 {
+	m.Put(m.Hash(nil), 7)
+	if o, ok := m.Get(m.Hash([]byte{})); !ok || o != 7 {
 		t.Error(o, ok)
 	}
-	if o, ok := m.Get([]byte{0}); ok {
+	if o, ok := m.Get(m.Hash([]byte{0})); ok {
 		t.Error(o)
 	}
 }
@@ -70,7 +70,7 @@ func BenchmarkPutGetAt90Percent(b *testing.B) {
 			m.Reset(slots)
 		}
 		k := keys[i%len(keys)]
-		m.Put(k, int64(i))
-		m.Get(k)
+		m.Put(m.Hash(k), int64(i))
+		m.Get(m.Hash(k))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"gregor/wire/compress"
 )
@@ -12,6 +13,8 @@ import (
 // concurrent use.
 type Filter struct {
 	it   Iter
+	all  []Record
+	keep []bool
 	kept []Record
 	buf  []byte
 }
@@ -19,24 +22,29 @@ type Filter struct {
 // Close gives the buffers back.
 func (f *Filter) Close() {
 	f.it.Close()
-	clear(f.kept[:cap(f.kept)])
-	f.kept, f.buf = nil, nil
+	f.all, f.keep, f.kept, f.buf = nil, nil, nil, nil
 }
 
-// Batch appends to dst what is left of one whole batch, or legacy entry, when the records that keep refuses are gone. A batch of which
+// Batch appends to dst what is left of one whole batch, or legacy entry, when only the records that choose marks in keep are left. A batch of which
 // everything stays is copied as it is; one of which nothing stays adds nothing. What is rewritten keeps its place: base offset, last
 // offset and base sequence are the old ones, and so is the codec. limit bounds what it may decompress. The CRC is the caller's to check.
-func (f *Filter) Batch(dst, batch []byte, limit int, keep func(*Record) bool) (out []byte, kept, total int, err error) {
-	f.kept = f.kept[:0]
+func (f *Filter) Batch(dst, batch []byte, limit int, choose func(records []Record, keep []bool)) (out []byte, kept, total int, err error) {
+	f.all, f.kept = f.all[:0], f.kept[:0]
 	f.it.Reset(batch, limit)
 	for f.it.Next() {
-		total++
-		if keep(&f.it.Record) {
-			f.kept = append(f.kept, f.it.Record)
-		}
+		f.all = append(f.all, f.it.Record)
 	}
 	if err := f.it.Err(); err != nil {
-		return dst, 0, total, err
+		return dst, 0, len(f.all), err
+	}
+	total = len(f.all)
+	f.keep = slices.Grow(f.keep[:0], total)[:total]
+	clear(f.keep)
+	choose(f.all, f.keep)
+	for i, yes := range f.keep {
+		if yes {
+			f.kept = append(f.kept, f.all[i])
+		}
 	}
 	switch kept = len(f.kept); {
 	case kept == 0:

@@ -13,7 +13,11 @@ func filtered(t *testing.T, batch []byte, keep func(*Record) bool) (out []byte, 
 	t.Helper()
 	var f Filter
 	defer f.Close()
-	out, n, total, err := f.Batch([]byte("before"), batch, 1<<20, keep)
+	out, n, total, err := f.Batch([]byte("before"), batch, 1<<20, func(all []Record, yes []bool) {
+		for i := range all {
+			yes[i] = keep(&all[i])
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
