@@ -234,5 +234,55 @@ func errorsOfAdmin(resp kmsg.Response, add func(code int16)) {
 		add(r.ErrorCode)
 	case *kmsg.UpdateMetadataResponse:
 		add(r.ErrorCode)
+	default:
+		errorsOfGroups(resp, add)
+	}
+}
+
+func errorsOfGroups(resp kmsg.Response, add func(code int16)) {
+	switch r := resp.(type) {
+	case *kmsg.FindCoordinatorResponse:
+		add(r.ErrorCode)
+	case *kmsg.JoinGroupResponse:
+		add(r.ErrorCode)
+	case *kmsg.SyncGroupResponse:
+		add(r.ErrorCode)
+	case *kmsg.HeartbeatResponse:
+		add(r.ErrorCode)
+	case *kmsg.LeaveGroupResponse:
+		add(r.ErrorCode)
+		for i := range r.Members {
+			add(r.Members[i].ErrorCode)
+		}
+	case *kmsg.OffsetCommitResponse:
+		for i := range r.Topics {
+			for j := range r.Topics[i].Partitions {
+				add(r.Topics[i].Partitions[j].ErrorCode)
+			}
+		}
+	case *kmsg.OffsetFetchResponse:
+		add(r.ErrorCode)
+		for i := range r.Topics {
+			for j := range r.Topics[i].Partitions {
+				add(r.Topics[i].Partitions[j].ErrorCode)
+			}
+		}
+	case *kmsg.OffsetDeleteResponse:
+		add(r.ErrorCode)
+		for i := range r.Topics {
+			for j := range r.Topics[i].Partitions {
+				add(r.Topics[i].Partitions[j].ErrorCode)
+			}
+		}
+	case *kmsg.ListGroupsResponse:
+		add(r.ErrorCode)
+	case *kmsg.DescribeGroupsResponse:
+		for i := range r.Groups {
+			add(r.Groups[i].ErrorCode)
+		}
+	case *kmsg.DeleteGroupsResponse:
+		for i := range r.Groups {
+			add(r.Groups[i].ErrorCode)
+		}
 	}
 }
