@@ -242,6 +242,7 @@ func (p *Partition) IsFollower(id int32) bool {
 func (p *Partition) become(st State, leading bool, log *storage.Log, now time.Time) {
 	former, kept := p.mu.isr, p.mu.leading && st.LeaderEpoch == p.mu.LeaderEpoch
 	p.mu.State, p.mu.leading, p.mu.log = st, leading, log
+	p.mu.isrRetry = time.Time{} // what was refused before this decision may be asked for at once
 	p.mu.isr, p.mu.alone, p.mu.solo = nil, false, false
 	if !leading {
 		return
