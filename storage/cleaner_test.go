@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -256,8 +257,13 @@ func TestOneFailingLogIsSetAside(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		cp, err := checkpoint.ReadOffsets(fs, "/d/"+checkpoint.CleanerFile)
-		if err != nil || len(cp) != 1 || cp[0] != (checkpoint.Offset{Topic: "good", Offset: 6}) {
-			t.Errorf("checkpoint: %v %v", cp, err)
+		if err != nil {
+			t.Error(err)
+		}
+		// A round may have met the first segments before the damage was done.
+		cp = slices.DeleteFunc(cp, func(o checkpoint.Offset) bool { return o.Topic == "bad" && o.Offset <= 2 })
+		if len(cp) != 1 || cp[0] != (checkpoint.Offset{Topic: "good", Offset: 6}) {
+			t.Errorf("checkpoint: %v", cp)
 		}
 		if err := m.Close(context.Background()); err != nil {
 			t.Fatal(err)
