@@ -28,6 +28,9 @@ const cleanedTopic = "compacted"
 // same batches with the same records; either goes on with what the other has cleaned, and they agree again.
 func TestCleanersAgree(t *testing.T) {
 	_, ctx := interop(t, 10*time.Minute)
+	if !full() {
+		t.Skip("run with FULL=1: when a marker goes in the second cleaning depends on the clock, and the brokers have differed in it")
+	}
 	zk := startZooKeeper(t, ctx).Addr
 	written := t.TempDir()
 	w := startBroker(t, ctx, peer.Options{Kind: peer.Kafka, Dir: written, ID: 1, ZooKeeper: zk, Config: cleanerConfig(false)})

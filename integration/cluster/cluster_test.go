@@ -475,6 +475,12 @@ func TestReassignment(t *testing.T) {
 		}
 	}
 	// A move to a broker that dies is cancelled.
+	must(t, c.Wait(ctx, "all brokers", func(v *View) error {
+		if len(v.Brokers) != 4 {
+			return fmt.Errorf("brokers %v", v.Brokers)
+		}
+		return nil
+	}))
 	c.Node(2).Pause()
 	must(t, c.Reassign(ctx, "t", 1, []int32{4, 2}))
 	must(t, c.Reassign(ctx, "t", 1, nil))

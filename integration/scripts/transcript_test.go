@@ -45,6 +45,9 @@ func playAll(t *testing.T, glob string, brokers int) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if filepath.Base(path) == "cancel.txt" && !full {
+				t.Skip("with FULL=1: how far a move gets depends on the machine")
+			}
 			if len(places) == 1 {
 				againstRecord(t, ctx, tr, places[0])
 				return
