@@ -158,6 +158,9 @@ func (c *Cluster) Reassign(ctx context.Context, topic string, partition int32, r
 	for _, rt := range resp.Topics {
 		for _, rp := range rt.Partitions {
 			if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+				if rp.ErrorMessage != nil {
+					return fmt.Errorf("%w (%s)", err, *rp.ErrorMessage)
+				}
 				return err
 			}
 		}
