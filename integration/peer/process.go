@@ -113,9 +113,34 @@ func (p *Process) Stop(ctx context.Context) error {
 // Close ends the process at once if it still runs.
 func (p *Process) Close() { p.Kill() }
 
-// Pause and Resume stop and continue the process without its knowing.
-func (p *Process) Pause()  { p.signal(syscall.SIGSTOP) }
+// Pause stops the process without its knowing, and returns when none of its threads runs any more: the signal alone leaves them time
+// to answer what has just arrived. Resume lets it go on.
+func (p *Process) Pause() {
+	p.signal(syscall.SIGSTOP)
+	for !p.stopped() {
+		select {
+		case <-p.done:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// Resume lets a paused process go on.
 func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
+
+// stopped says whether every thread is in state T (proc(5)). One that ended meanwhile counts.
+func (p *Process) stopped() bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID()))
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
+		// PID (NAME) STATE: the name may hold parentheses of its own.
+		if i := strings.LastIndex(string(stat), ") "); err == nil && i >= 0 && !strings.HasPrefix(string(stat[i+2:]), "T") {
+			return false
+		}
+	}
+	return true
+}
 
 func (p *Process) signal(s syscall.Signal) {
 	select {
