@@ -157,6 +157,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		k := min(len(b)-done, window-p.size)
 		p.chunks = append(p.chunks, chunk{slices.Clone(b[done : done+k]), n.arrival(p)})
 		p.size += k
+		n.sent[[2]string{p.from, p.to}]++
 		done += k
 		p.cond.Broadcast()
 	}

@@ -24,6 +24,7 @@ type Network struct {
 	dark      map[string]bool // hosts without power
 	conns     map[*conn]struct{}
 	lastPort  int
+	sent      map[[2]string]int
 }
 
 // link is one direction between two hosts.
@@ -32,7 +33,7 @@ type link struct{ from, to string }
 // New makes a network. delay is how long what is written takes to arrive; it is called with the network's own source of numbers.
 func New(seed uint64, delay func(r *rand.Rand) time.Duration) *Network {
 	n := &Network{rng: rand.New(rand.NewPCG(seed, 3)), delay: delay, slow: map[link]time.Duration{}, listeners: map[string]*listener{},
-		cut: map[link]bool{}, dark: map[string]bool{}, conns: map[*conn]struct{}{}, lastPort: 40000}
+		cut: map[link]bool{}, dark: map[string]bool{}, conns: map[*conn]struct{}{}, lastPort: 40000, sent: map[[2]string]int{}}
 	n.changed = sync.NewCond(&n.mu)
 	return n
 }
@@ -67,6 +68,15 @@ func (n *Network) Slow(from, to string, by time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.slow[link{from, to}] = by
+}
+
+// Sent counts the writes from one host to another since it was called last.
+func (n *Network) Sent() map[[2]string]int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	sent := n.sent
+	n.sent = map[[2]string]int{}
+	return sent
 }
 
 // Host is a process on a machine, from its start to its end. A machine of the same name may get another when it has ended.

@@ -14,7 +14,7 @@ import (
 // and both, delays, full disks, a ZooKeeper that dies, moves and elections. Nothing acknowledged may be lost, doubled or moved, and at the
 // end all replicas are the same.
 //
-//	SEEDS=500      how many (default 6); FIRST=1 the first
+//	SEEDS=500      how many (default 6, or 1 under the race detector); FIRST=1 the first
 //	SEED=17        one, with the brokers' logs
 //	SIM_SECONDS=40 how long each suffers, in its own time
 //	IBP=2.6        inter.broker.protocol.version
@@ -32,7 +32,7 @@ func TestSeeds(t *testing.T) {
 		}
 		return def
 	}
-	count, first := number("SEEDS", 6), number("FIRST", 1)
+	count, first := number("SEEDS", seeds), number("FIRST", 1)
 	if one := number("SEED", 0); one != 0 {
 		count, first = 1, one
 	}
@@ -48,6 +48,9 @@ func TestSeeds(t *testing.T) {
 			}
 			// In a bubble nothing takes long: if it does, somebody waits for a mutex whose holder waits for time to pass.
 			stuck := time.AfterFunc(stuckAfter, func() {
+				for _, line := range s.tell() {
+					fmt.Fprintln(os.Stderr, line)
+				}
 				debug.SetTraceback("all")
 				panic(fmt.Sprintf("SEED=%d hangs", seed))
 			})

@@ -55,6 +55,13 @@ func (s *sim) note(format string, args ...any) {
 	}
 }
 
+// tell is the story so far.
+func (s *sim) tell() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.story)
+}
+
 func (s *sim) problem(format string, args ...any) {
 	s.note("PROBLEM: "+format, args...)
 	s.mu.Lock()
@@ -132,9 +139,12 @@ func (s *sim) run(lasts time.Duration) {
 	watchers.Go(func() { w.brokers(watching) })
 	watchers.Go(func() { w.zookeeper(watching) })
 	s.suffer(ctx, rand.New(rand.NewPCG(s.seed, 1)), lasts)
+	v := s.settle(ctx)
 	end()
 	watchers.Wait()
-	s.finish(ctx)
+	if v != nil {
+		s.compare(v)
+	}
 }
 
 // client are the options of clients; each has a machine of its own.
@@ -196,8 +206,8 @@ func (s *sim) recover(ctx context.Context, limit time.Duration, when string) {
 	}
 }
 
-// finish looks at what is left when the trouble is over.
-func (s *sim) finish(ctx context.Context) {
+// settle looks at what is left when the trouble is over.
+func (s *sim) settle(ctx context.Context) *cluster.View {
 	for _, n := range s.nodes {
 		n.start()
 	}
@@ -211,8 +221,13 @@ func (s *sim) finish(ctx context.Context) {
 	v, err := s.c.View(limit, 0, topic)
 	if err != nil {
 		s.problem("%v", err)
-		return
 	}
+	s.note("%d records are there", records)
+	return v
+}
+
+// compare stops all brokers and compares what they have.
+func (s *sim) compare(v *cluster.View) {
 	var stops sync.WaitGroup
 	for _, n := range s.nodes {
 		stops.Go(n.stop)
@@ -222,7 +237,7 @@ func (s *sim) finish(ctx context.Context) {
 	for _, p := range v.Partitions {
 		bytes += s.sameLogs(p)
 	}
-	s.note("%d records, %d bytes in each replica", records, bytes)
+	s.note("%d bytes in each replica", bytes)
 }
 
 // sameLogs compares the replicas of a partition byte for byte. The brokers have stopped.

@@ -24,9 +24,14 @@ func newWatcher(s *sim) *watcher {
 
 // brokers looks at all brokers again and again, each time when nothing happens in the whole cluster: what it sees is of one moment.
 func (w *watcher) brokers(ctx context.Context) {
+	second := time.Now()
 	for ctx.Err() == nil {
 		pause(ctx, 25*time.Millisecond)
 		synctest.Wait()
+		if time.Since(second) >= time.Second {
+			w.traffic()
+			second = time.Now()
+		}
 		for _, n := range w.s.nodes {
 			b := n.broker()
 			if b == nil {
@@ -57,6 +62,28 @@ func (w *watcher) brokers(ctx context.Context) {
 		}
 	}
 }
+
+// traffic looks whether anybody talks without end: it would still come to its end, and cost a processor.
+func (w *watcher) traffic() {
+	for way, n := range w.s.net.Sent() {
+		if n < mostInASecond {
+			continue
+		}
+		w.s.problem("%s has sent %d times to %s within a second", way[0], n, way[1])
+		for _, n := range w.s.nodes {
+			if b := n.broker(); b != nil {
+				for p := range int32(partitions) {
+					if r, ok := b.Replica(topic, p); ok {
+						w.s.note("broker %d: partition %d: %+v", n.id, p, r)
+					}
+				}
+			}
+		}
+	}
+}
+
+// mostInASecond is ten times of what the load makes.
+const mostInASecond = 4000
 
 // zookeeper follows the states in ZooKeeper.
 func (w *watcher) zookeeper(ctx context.Context) {
