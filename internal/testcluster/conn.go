@@ -173,9 +173,12 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// close, with the lock held, ends this side; the peer reads the rest, and then end.
+// close, with the lock held, ends this side; the peer reads the rest, and then end, or a reset if it sent something that nobody has read.
 func (c *conn) close(end error) {
 	c.err = net.ErrClosed
+	if c.in.size > 0 { // what was not read is answered so
+		end = syscall.ECONNRESET
+	}
 	c.n.arrival(c.out)
 	c.out.finish(end)
 	c.in.readerGone = true
