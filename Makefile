@@ -74,3 +74,13 @@ soak: build
 # A cluster under load suffers faults, on a schedule that a seed decides: SEED=7 SECONDS=600 FAULTS=kill,cut KINDS=gregor,kafka,gregor ZK=debian IBP=2.6.
 torture: build
 	GREGOR_TORTURE=1 SEED=$(SEED) SECONDS=$(SECONDS) FAULTS=$(FAULTS) KINDS=$(KINDS) ZK=$(ZK) IBP=$(IBP) KEEP=$(KEEP) $(GO) test -count=1 -timeout 24h -v -run TestTorture ./integration/torture
+
+.PHONY: image compose-test
+
+# The image gregor:latest, from scratch: the binary, and links named after the scripts. IMAGE=name.
+image: build
+	IMAGE=$(or $(IMAGE),gregor:latest) scripts/dev/image.sh
+
+# docker-compose.yml and docker-compose-single.yml on the Docker engine that is running; KAFKA_STACK_DIR=checkout tries the public stacks too.
+compose-test: build
+	scripts/dev/compose-test.sh
