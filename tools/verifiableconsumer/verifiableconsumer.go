@@ -64,7 +64,7 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if err != nil {
 		return p.Fail(stderr, err)
 	}
-	r := &run{out: &events.Writer{W: stdout}, stderr: stderr, limit: o.Int("--max-messages"),
+	r := &run{started: make(chan struct{}), out: &events.Writer{W: stdout}, stderr: stderr, limit: o.Int("--max-messages"),
 		verbose: o.Has("--verbose"), commit: !o.Has("--enable-autocommit")}
 	cfg, err := properties(o)
 	if err != nil {
@@ -107,6 +107,7 @@ type run struct {
 	out      *events.Writer
 	stderr   io.Writer
 	consumer *kclient.Consumer
+	started  chan struct{}
 	limit    int64
 	verbose  bool
 	commit   bool
@@ -132,13 +133,10 @@ func (r *run) main() int {
 		}
 	}()
 	r.out.Print("startup_complete")
+	close(r.started)
 	if err := r.consume(ctx); err != nil && ctx.Err() == nil {
-		text := err.Error()
-		var api *kclient.APIError
-		if errors.As(err, &api) {
-			text = api.Trace()
-		}
-		cli.Log(r.stderr, "ERROR", "org.apache.kafka.tools.VerifiableConsumer", "Error during processing, terminating consumer process: \n"+text)
+		cli.Log(r.stderr, "ERROR", "org.apache.kafka.tools.VerifiableConsumer", "Error during processing, terminating consumer process: ")
+		kclient.PrintTrace(r.stderr, err)
 	}
 	r.consumer.Close()
 	r.out.Print("shutdown_complete")
@@ -169,8 +167,9 @@ func (r *run) consume(ctx context.Context) error {
 	return nil
 }
 
-// tell prints an event about partitions.
+// tell prints an event about partitions; the consumer may have joined before anything else was printed.
 func (r *run) tell(event string, tps []kclient.TopicPartition) {
+	<-r.started
 	list := []events.Raw{}
 	for _, tp := range tps {
 		list = append(list, events.Object(place(tp)...))
