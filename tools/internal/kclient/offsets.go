@@ -194,3 +194,40 @@ func listOffsetsRequest(tps []TopicPartition, timestamp int64) *kmsg.ListOffsets
 	}
 	return req
 }
+
+// ListTopics lists the topics that are not internal, in the order of a java.util.HashMap.
+func (a *Admin) ListTopics(ctx context.Context) ([]string, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	resp, err := Ask[*kmsg.MetadataResponse](ctx, a, req, "listTopics")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range resp.Topics {
+		if t := &resp.Topics[i]; t.Topic != nil && !t.IsInternal {
+			names = append(names, *t.Topic)
+		}
+	}
+	slices.Sort(names)
+	return HashOrder(names, 0), nil
+}
+
+// DeleteTopic deletes a topic.
+func (a *Admin) DeleteTopic(ctx context.Context, name string) error {
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.TimeoutMillis = int32(a.timeout.Milliseconds())
+	req.TopicNames = []string{name}
+	t := kmsg.NewDeleteTopicsRequestTopic()
+	t.Topic = &name
+	req.Topics = append(req.Topics, t)
+	resp, err := Ask[*kmsg.DeleteTopicsResponse](ctx, a, req, "deleteTopics")
+	if err != nil {
+		return err
+	}
+	for i := range resp.Topics {
+		if err := Error(resp.Topics[i].ErrorCode, resp.Topics[i].ErrorMessage); err != nil {
+			return err
+		}
+	}
+	return nil
+}
