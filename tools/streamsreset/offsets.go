@@ -217,7 +217,9 @@ func readPlan(path string) (map[kclient.TopicPartition]int64, error) {
 }
 
 func parsePlan(text string) (map[kclient.TopicPartition]int64, error) {
-	refuse := func(message string) error { return &kclient.APIError{Class: "java.text.ParseException", Message: message} }
+	refuse := func(message string) error {
+		return &kclient.APIError{Class: "java.text.ParseException", Message: message}
+	}
 	if text == "" {
 		return nil, refuse("Error parsing reset plan CSV file. It is empty,")
 	}

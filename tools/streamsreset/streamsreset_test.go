@@ -42,8 +42,8 @@ func TestPlansThatAreNone(t *testing.T) {
 // The words are Kafka's.
 func TestArgumentsThatDoNotFit(t *testing.T) {
 	for args, want := range map[string]string{
-		"": "Missing required option(s) [application-id]",
-		"--application-id a --execute --dry-run":      "Only one of --dry-run and --execute can be specified",
+		"":                                       "Missing required option(s) [application-id]",
+		"--application-id a --execute --dry-run": "Only one of --dry-run and --execute can be specified",
 		"--application-id a --to-latest --shift-by 1": `Option "[to-latest]" can't be used with option "[shift-by]"`,
 		"--application-id a --what":                   "what is not a recognized option",
 	} {

@@ -140,6 +140,9 @@ func Wrap(err error, doing string) error {
 			Cause: &APIError{Code: kerr.RequestTimedOut.Code, Class: errorsPackage + "TimeoutException",
 				Message: "Timed out waiting for a node assignment. Call: " + doing}}
 	}
+	if strings.Contains(err.Error(), "broker is too old") { // kgo has no name for it
+		return &APIError{Code: kerr.UnsupportedVersion.Code, Class: errorsPackage + "UnsupportedVersionException", Message: "The broker does not support " + doing}
+	}
 	return &APIError{Code: -1, Class: "org.apache.kafka.common.KafkaException", Message: doing + ": " + err.Error()}
 }
 

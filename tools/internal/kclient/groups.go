@@ -67,11 +67,11 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// coordinator finds the broker that serves a group.
-func (a *Admin) coordinator(ctx context.Context, group string) (*kmsg.FindCoordinatorResponse, error) {
+// coordinator finds the broker that serves a group or a transactional id.
+func (a *Admin) coordinator(ctx context.Context, kind int8, key string) (*kmsg.FindCoordinatorResponse, error) {
 	for {
 		req := kmsg.NewPtrFindCoordinatorRequest()
-		req.CoordinatorKey = group
+		req.CoordinatorKey, req.CoordinatorType = key, kind
 		resp, err := Ask[*kmsg.FindCoordinatorResponse](ctx, a, req, findCoordinator)
 		if err != nil {
 			return nil, err
@@ -90,11 +90,15 @@ func (a *Admin) coordinator(ctx context.Context, group string) (*kmsg.FindCoordi
 
 // askCoordinator sends a request to a group's coordinator, again while that moves or loads: code finds the error in the answer.
 func askCoordinator[R kmsg.Response](ctx context.Context, a *Admin, group string, req kmsg.Request, call string, code func(R) int16) (R, *kmsg.FindCoordinatorResponse, error) {
+	return askCoordinatorOf(ctx, a, 0, group, req, call, code)
+}
+
+func askCoordinatorOf[R kmsg.Response](ctx context.Context, a *Admin, kind int8, key string, req kmsg.Request, call string, code func(R) int16) (R, *kmsg.FindCoordinatorResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	var none R
 	for {
-		at, err := a.coordinator(ctx, group)
+		at, err := a.coordinator(ctx, kind, key)
 		if err != nil {
 			return none, nil, err
 		}
@@ -353,4 +357,23 @@ func (a *Admin) RemoveMembers(ctx context.Context, g *Group) error {
 		}
 	}
 	return nil
+}
+
+// transactions is the type of a transaction coordinator in FindCoordinator; 0 is a group's.
+const transactions int8 = 1
+
+// AskTransactions asks a transactional id's coordinator about it, and returns who that is.
+func (a *Admin) AskTransactions(ctx context.Context, id string, req *kmsg.DescribeTransactionsRequest) (*kmsg.DescribeTransactionsResponse, int32, error) {
+	resp, at, err := askCoordinatorOf(ctx, a, transactions, id, req, "describeTransactions", func(r *kmsg.DescribeTransactionsResponse) int16 {
+		for i := range r.TransactionStates {
+			if c := r.TransactionStates[i].ErrorCode; moved(c) {
+				return c
+			}
+		}
+		return 0
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return resp, at.NodeID, nil
 }

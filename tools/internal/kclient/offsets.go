@@ -87,7 +87,7 @@ func (a *Admin) ListOffsets(ctx context.Context, tps []TopicPartition, timestamp
 	defer cancel()
 	out := map[TopicPartition]int64{}
 	for left := tps; len(left) > 0; {
-		byLeader, err := a.leaders(ctx, left)
+		byLeader, err := a.Leaders(ctx, left)
 		if err != nil {
 			return nil, err
 		}
@@ -103,8 +103,8 @@ func (a *Admin) ListOffsets(ctx context.Context, tps []TopicPartition, timestamp
 	return out, nil
 }
 
-// leaders groups partitions by the broker to ask.
-func (a *Admin) leaders(ctx context.Context, tps []TopicPartition) (map[int32][]TopicPartition, error) {
+// Leaders groups partitions by the broker to ask.
+func (a *Admin) Leaders(ctx context.Context, tps []TopicPartition) (map[int32][]TopicPartition, error) {
 	var names []string
 	for _, tp := range tps {
 		if !slices.Contains(names, tp.Topic) {
