@@ -114,6 +114,7 @@ func layUnder(props map[string]string) {
 	for _, k := range []string{"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr"} {
 		put(k, "1")
 	}
+	put("group.initial.rebalance.delay.ms", "0") // the first member of a group does not wait for others
 }
 
 // warnings are about what the user set himself: unknown keys and keys without effect.
