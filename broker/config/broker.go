@@ -29,8 +29,10 @@ type Broker struct {
 	Log       Log
 	Topics    TopicDefaults
 	Groups    Groups
-	Internal  InternalTopics
-	Replica   Replica
+	// Transactions is how the transaction coordinator treats transactional ids.
+	Transactions Transactions
+	Internal     InternalTopics
+	Replica      Replica
 
 	// AutoBalance is auto.leader.rebalance.enable; the others are leader.imbalance.*.
 	AutoBalance       bool
@@ -109,6 +111,13 @@ type Groups struct {
 	CommitTimeout                        time.Duration
 }
 
+// Transactions is how the transaction coordinator treats transactional ids.
+type Transactions struct {
+	// AbortInterval and ExpireInterval are how often transactions that took too long are looked for, and ids that are not used any more.
+	AbortInterval, ExpireInterval time.Duration
+	LoadBuffer                    int
+}
+
 // InternalTopics is how the offsets and the transaction topic are created.
 type InternalTopics struct {
 	OffsetsPartitions, TransactionPartitions               int32
@@ -152,6 +161,10 @@ type Gregor struct {
 	// EmbeddedZooKeeper starts a ZooKeeper in this process, at the first address of zookeeper.connect.
 	EmbeddedZooKeeper bool
 	ZooKeeperDataDir  string
+	// TransactionAdmin serves the requests of KIP-664, which 2.7 does not have.
+	TransactionAdmin bool
+	// VerifyTransactions refuses records of partitions that are not in their producer's transaction.
+	VerifyTransactions bool
 	// LogFormat is kafka or json.
 	LogFormat string
 	LogLevel  string
@@ -171,6 +184,10 @@ var gregorKeys = []Key{
 		"Start a ZooKeeper in this process, at the first address of zookeeper.connect."},
 	{"gregor.zookeeper.data.dir", String, "./data/zookeeper", nil, Medium, ReadOnly, Used,
 		"Directory of the embedded ZooKeeper."},
+	{"gregor.transactions.admin.enable", Boolean, "false", nil, Medium, ReadOnly, Used,
+		"Serve DescribeProducers, DescribeTransactions and ListTransactions (KIP-664), which Kafka has from 3.0 on, to find hanging transactions."},
+	{"gregor.transactions.verify", Boolean, "true", nil, Medium, ReadOnly, Used,
+		"Refuse records that begin a transaction in a partition that their producer has not added to it, where this broker knows (KIP-890)."},
 	{"gregor.log.format", String, "kafka", oneOf("kafka", "json"), Low, ReadOnly, Used,
 		"Layout of the process's own log: Kafka's lines, or JSON."},
 	{"gregor.log.level", String, "info", oneOf("trace", "debug", "info", "warn", "error"), Low, ReadOnly, Used,
@@ -416,6 +433,11 @@ func (b *Broker) fill() error {
 		Codec: b.int("offsets.topic.compression.codec"), Acks: int16(b.long("offsets.commit.required.acks")),
 		CommitTimeout: b.ms("offsets.commit.timeout.ms"),
 	}
+	b.Transactions = Transactions{
+		AbortInterval:  b.ms("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+		ExpireInterval: b.ms("transaction.remove.expired.transaction.cleanup.interval.ms"),
+		LoadBuffer:     b.int("transaction.state.log.load.buffer.size"),
+	}
 	b.Internal = InternalTopics{
 		OffsetsPartitions:            int32(b.long("offsets.topic.num.partitions")),
 		OffsetsReplicationFactor:     int16(b.long("offsets.topic.replication.factor")),
@@ -444,14 +466,16 @@ func (b *Broker) fill() error {
 	b.TransactionMaxMillis = int32(b.long("transaction.max.timeout.ms"))
 	b.ProducerIDExpiration = b.ms("transactional.id.expiration.ms")
 	b.Gregor = Gregor{
-		MaxOpenFiles:      b.int("gregor.max.open.files"),
-		MinFreeBytes:      b.long("gregor.log.dir.min.free.bytes"),
-		EmbeddedZooKeeper: b.bool("gregor.zookeeper.embedded"),
-		ZooKeeperDataDir:  b.str("gregor.zookeeper.data.dir"),
-		LogFormat:         b.str("gregor.log.format"),
-		LogLevel:          b.str("gregor.log.level"),
-		LogLevels:         splitList(b.str("gregor.log.loggers")),
-		MetricsListener:   strings.TrimPrefix(b.str("metrics.listener"), "http://"),
+		MaxOpenFiles:       b.int("gregor.max.open.files"),
+		MinFreeBytes:       b.long("gregor.log.dir.min.free.bytes"),
+		EmbeddedZooKeeper:  b.bool("gregor.zookeeper.embedded"),
+		ZooKeeperDataDir:   b.str("gregor.zookeeper.data.dir"),
+		TransactionAdmin:   b.bool("gregor.transactions.admin.enable"),
+		VerifyTransactions: b.bool("gregor.transactions.verify"),
+		LogFormat:          b.str("gregor.log.format"),
+		LogLevel:           b.str("gregor.log.level"),
+		LogLevels:          splitList(b.str("gregor.log.loggers")),
+		MetricsListener:    strings.TrimPrefix(b.str("metrics.listener"), "http://"),
 	}
 	if err := b.fillListeners(); err != nil {
 		return err

@@ -115,6 +115,7 @@ func layUnder(props map[string]string) {
 		put(k, "1")
 	}
 	put("group.initial.rebalance.delay.ms", "0") // the first member of a group does not wait for others
+	put("gregor.transactions.admin.enable", "true")
 }
 
 // warnings are about what the user set himself: unknown keys and keys without effect.

@@ -25,8 +25,6 @@ var logTopics = map[string]map[string]*string{
 	"pd": {}, // for what the brokers take differently: its log is not compared
 }
 
-const noTransactions = "transactions are not there yet"
-
 func prepareLogs(version int16, names ...string) Case {
 	return Case{Key: kmsg.CreateTopics, Name: fmt.Sprintf("prepared for %v, v%d", names, version), Min: 5, Max: 5, Build: func(b *Broker, v int16) kmsg.Request {
 		var ts []newTopic
