@@ -152,7 +152,7 @@ func TestCopiersKilled(t *testing.T) {
 		}
 		fillInput(t, ctx, b.Addr, records)
 		for _, c := range tools(t).Copiers() {
-			if !full() && c.Name != "franz-go" && c.Name != "java-2.7.2" {
+			if !full() && c.Name != "franz-go" {
 				continue
 			}
 			t.Run(c.Name, func(t *testing.T) {
