@@ -21,6 +21,7 @@ import (
 	"gregor/broker/server"
 	"gregor/controller"
 	"gregor/coordinator/group"
+	"gregor/coordinator/txn"
 	"gregor/internal/logging"
 	"gregor/internal/vfs"
 	"gregor/replication"
@@ -59,6 +60,8 @@ type Broker struct {
 	fetches     *handlers.Fetch
 	apis        []server.API
 	groups      *group.Coordinator
+	txns        *txn.Coordinator
+	markers     *handlers.Markers
 
 	// Both are nil unless metrics.listener asks.
 	metrics *metrics.Server
@@ -93,7 +96,7 @@ func Start(ctx context.Context, opt Options) (_ *Broker, err error) {
 			b.abandon()
 		}
 	}()
-	steps := []func(context.Context) error{b.observe, b.connect, b.openLogs, b.openGroups, b.listen, b.register}
+	steps := []func(context.Context) error{b.observe, b.connect, b.openLogs, b.openGroups, b.openTxns, b.listen, b.register}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -269,7 +272,9 @@ func (b *Broker) requestTable() []server.API {
 		Hosted: b.hosted, Moves: b.replicas,
 	})
 	control := &handlers.Control{Replicas: b.replicas, Metadata: b.cache, BrokerEpoch: b.epoch.Load, Deleted: b.partitionsDeleted, Log: log}
-	b.producerIDs = &handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Log: log}
+	b.producerIDs = &handlers.InitProducerID{IDs: b.zk, BrokerID: b.cfg.ID, Coordinator: b.txns, Log: log}
+	b.markers = &handlers.Markers{Replicas: b.replicas, Groups: b.groups, Timeout: b.cfg.RequestTimeout, Log: log}
+	txns := &handlers.Transactions{Coordinator: b.txns, Groups: b.groups, Metadata: b.cache, Markers: b.markers, Log: log}
 	produce := &handlers.Produce{Replicas: b.replicas, Log: log}
 	b.fetches = handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots)
 	b.fetches.Throttle = b.settings.throttles.leader
@@ -280,7 +285,7 @@ func (b *Broker) requestTable() []server.API {
 		produce.Waiting, b.fetches.Waiting = &b.counts.Waiting, &b.counts.Waiting
 	}
 	groups := &handlers.Groups{
-		Coordinator: b.groups, Metadata: b.cache, CreateTopic: admin.CreateInternalTopic,
+		Coordinator: b.groups, Metadata: b.cache, CreateTopic: admin.CreateInternalTopic, TxnPartition: b.txns.PartitionFor,
 		StaticMembers: b.cfg.InterBrokerVersion.InterBroker().StaticMembers, Log: log,
 	}
 	var rows []server.API
@@ -290,7 +295,7 @@ func (b *Broker) requestTable() []server.API {
 		&handlers.OffsetForLeaderEpoch{Replicas: b.replicas},
 		&handlers.DeleteRecords{Replicas: b.replicas, Log: log},
 		b.producerIDs,
-		control, &handlers.Cluster{Controller: b.ctl, Log: log}, admin, groups,
+		control, &handlers.Cluster{Controller: b.ctl, Log: log}, admin, groups, txns,
 	} {
 		rows = append(rows, family.APIs()...)
 	}
@@ -364,6 +369,7 @@ func (b *Broker) serve() {
 	b.goRun("replica manager", b.replicas.Run)
 	b.goRun("controller", b.ctl.Run)
 	b.goRun("group coordinator", b.groups.Run)
+	b.goRun("transaction coordinator", b.txns.Run)
 	b.wg.Go(func() { b.isr.Run(b.run) })
 	b.wg.Go(func() { b.zk.KeepRegistered(b.run, b.registration, b.registered) })
 	b.wg.Go(func() { b.zk.WatchConfigChanges(b.run, b.configChanged) })

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"gregor/broker/config"
@@ -14,29 +13,17 @@ import (
 	"gregor/replication"
 	"gregor/storage"
 	"gregor/wire/compress"
-	"gregor/zkmeta"
 )
 
-// openGroups makes the group coordinator. The number of partitions of its topic is read here, since groups belong to partitions by it
-// before the controller has told of the topic.
+// openGroups makes the group coordinator.
 func (b *Broker) openGroups(ctx context.Context) error {
-	partitions := b.cfg.Internal.OffsetsPartitions
-	info, err := b.zk.Topic(ctx, topicrules.OffsetsTopic)
-	switch {
-	case err == nil:
-		partitions = int32(len(info.Partitions))
-	case !errors.Is(err, zkmeta.ErrUnknownTopic):
+	partitions, err := b.partitionsOf(ctx, topicrules.OffsetsTopic, b.cfg.Internal.OffsetsPartitions)
+	if err != nil {
 		return err
 	}
 	versions, gc := b.cfg.InterBrokerVersion.InterBroker(), b.cfg.Groups
 	b.groups = group.New(group.Options{
-		Groups: groupRules(gc),
-		Partitions: func() int32 {
-			if n := b.cache.PartitionCount(topicrules.OffsetsTopic); n > 0 {
-				return int32(n)
-			}
-			return partitions
-		},
+		Groups: groupRules(gc), Partitions: partitions,
 		OffsetValue: versions.OffsetValue, GroupValue: versions.GroupValue, Codec: compress.Codec(gc.Codec), Acks: gc.Acks,
 		CommitTimeout: gc.CommitTimeout, LoadBuffer: gc.LoadBuffer, CheckInterval: gc.RetentionCheck, ErrorCode: handlers.ErrorCode,
 		Log: logging.Named(b.log, "kafka.coordinator.group.GroupCoordinator"),
@@ -57,15 +44,21 @@ func (b *Broker) rolesChanged(leaders, followers []*replication.Partition) {
 		b.roleEnded(p.TopicPartition())
 	}
 	for _, p := range leaders {
-		if tp := p.TopicPartition(); tp.Topic == topicrules.OffsetsTopic {
+		switch tp := p.TopicPartition(); tp.Topic {
+		case topicrules.OffsetsTopic:
 			b.groups.Lead(tp.Partition, &coordinatorLog{p})
+		case topicrules.TransactionTopic:
+			b.txns.Lead(tp.Partition, p.LeaderEpoch(), &coordinatorLog{p})
 		}
 	}
 }
 
 func (b *Broker) roleEnded(tp storage.TopicPartition) {
-	if tp.Topic == topicrules.OffsetsTopic {
+	switch tp.Topic {
+	case topicrules.OffsetsTopic:
 		b.groups.Resign(tp.Partition)
+	case topicrules.TransactionTopic:
+		b.txns.Resign(tp.Partition)
 	}
 }
 

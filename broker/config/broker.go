@@ -29,8 +29,10 @@ type Broker struct {
 	Log       Log
 	Topics    TopicDefaults
 	Groups    Groups
-	Internal  InternalTopics
-	Replica   Replica
+	// Transactions is how the transaction coordinator treats transactional ids.
+	Transactions Transactions
+	Internal     InternalTopics
+	Replica      Replica
 
 	// AutoBalance is auto.leader.rebalance.enable; the others are leader.imbalance.*.
 	AutoBalance       bool
@@ -107,6 +109,13 @@ type Groups struct {
 	Codec                                int // 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd
 	Acks                                 int16
 	CommitTimeout                        time.Duration
+}
+
+// Transactions is how the transaction coordinator treats transactional ids.
+type Transactions struct {
+	// AbortInterval and ExpireInterval are how often transactions that took too long are looked for, and ids that are not used any more.
+	AbortInterval, ExpireInterval time.Duration
+	LoadBuffer                    int
 }
 
 // InternalTopics is how the offsets and the transaction topic are created.
@@ -415,6 +424,11 @@ func (b *Broker) fill() error {
 		RetentionCheck: b.ms("offsets.retention.check.interval.ms"), LoadBuffer: b.int("offsets.load.buffer.size"),
 		Codec: b.int("offsets.topic.compression.codec"), Acks: int16(b.long("offsets.commit.required.acks")),
 		CommitTimeout: b.ms("offsets.commit.timeout.ms"),
+	}
+	b.Transactions = Transactions{
+		AbortInterval:  b.ms("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+		ExpireInterval: b.ms("transaction.remove.expired.transaction.cleanup.interval.ms"),
+		LoadBuffer:     b.int("transaction.state.log.load.buffer.size"),
 	}
 	b.Internal = InternalTopics{
 		OffsetsPartitions:            int32(b.long("offsets.topic.num.partitions")),

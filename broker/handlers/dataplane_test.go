@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/broker/server"
+	"gregor/coordinator/txn"
+	txnfsm "gregor/coordinator/txn/fsm"
 	"gregor/replication"
 	"gregor/storage"
 	"gregor/wire/record"
@@ -86,7 +88,7 @@ func newPlane(t testing.TB) *plane {
 	for _, f := range []interface{ APIs() []server.API }{
 		&Produce{Replicas: pl.replicas, Log: log, Waiting: counts.waiting}, pl.fetch, &ListOffsets{Replicas: pl.replicas, Log: log},
 		&OffsetForLeaderEpoch{Replicas: pl.replicas}, &DeleteRecords{Replicas: pl.replicas, Log: log},
-		&InitProducerID{IDs: &idBlocks{}, Log: log},
+		&InitProducerID{IDs: &idBlocks{}, Coordinator: noTxns(), Log: log},
 		&Control{Replicas: pl.replicas, Metadata: &noMetadata{}, BrokerEpoch: func() int64 { return 100 }, Log: log},
 	} {
 		rows = append(rows, f.APIs()...)
@@ -400,10 +402,15 @@ func TestInitProducerID(t *testing.T) {
 		}
 	}
 	req := kmsg.NewPtrInitProducerIDRequest()
-	req.Version, req.TransactionalID = 4, kmsg.StringPtr("x")
-	if r := c.call(req).(*kmsg.InitProducerIDResponse); r.ErrorCode != 15 {
-		t.Errorf("%+v", r)
+	req.Version, req.TransactionalID, req.TransactionTimeoutMillis = 4, kmsg.StringPtr("x"), 1000
+	if r := c.call(req).(*kmsg.InitProducerIDResponse); r.ErrorCode != 16 {
+		t.Errorf("a broker that leads no partition of __transaction_state says %+v", r)
 	}
+}
+
+// noTxns is a transaction coordinator that leads nothing.
+func noTxns() *txn.Coordinator {
+	return txn.New(txn.Options{Txns: txnfsm.Config{MaxTimeout: 900_000}, Partitions: func() int32 { return 50 }})
 }
 
 func TestListOffsetsDeleteRecordsAndEpochs(t *testing.T) {

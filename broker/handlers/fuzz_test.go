@@ -94,7 +94,7 @@ func FuzzHandlers(f *testing.F) {
 		}
 		control = &Control{Replicas: replicas, Metadata: a.Metadata, BrokerEpoch: func() int64 { return 100 }, Log: log}
 		for _, h := range []interface{ APIs() []server.API }{a, control, &ListOffsets{Replicas: replicas, Log: log},
-			&OffsetForLeaderEpoch{Replicas: replicas}, &DeleteRecords{Replicas: replicas, Log: log}, &InitProducerID{IDs: &idBlocks{}, Log: log}} {
+			&OffsetForLeaderEpoch{Replicas: replicas}, &DeleteRecords{Replicas: replicas, Log: log}} {
 			for _, api := range h.APIs() {
 				table[api.Key.Int16()] = api
 			}

@@ -16,6 +16,7 @@ import (
 	"gregor/broker/server"
 	"gregor/coordinator/group"
 	"gregor/coordinator/group/fsm"
+	"gregor/internal/topicrules"
 	"gregor/wire"
 )
 
@@ -25,7 +26,9 @@ import (
 type Groups struct {
 	Coordinator *group.Coordinator
 	Metadata    *metadata.Cache
-	// CreateTopic creates __consumer_offsets when its first group asks for a coordinator; *Admin has it.
+	// TxnPartition is the partition of __transaction_state that keeps a transactional id.
+	TxnPartition func(id string) int32
+	// CreateTopic creates a coordinator's topic when the first one asks for a coordinator; *Admin has it.
 	CreateTopic func(ctx context.Context, name string) int16
 	// StaticMembers: the inter.broker.protocol.version allows group.instance.id.
 	StaticMembers bool
@@ -320,17 +323,18 @@ func (h *Groups) findCoordinator(ctx context.Context, r *server.Request, req *km
 		return resp
 	}
 	const unavailable = "The coordinator is not available."
+	topic, partition := offsetsTopic, h.Coordinator.PartitionFor
 	switch req.CoordinatorType {
 	case 0:
-	case 1: // transactions
-		return fail(kerr.CoordinatorNotAvailable, unavailable)
+	case 1:
+		topic, partition = topicrules.TransactionTopic, h.TxnPartition
 	default:
 		return fail(kerr.InvalidRequest, "Unknown coordinator type in FindCoordinator request")
 	}
-	leader, at, known, ok := h.Metadata.LeaderEndpoint(offsetsTopic, h.Coordinator.PartitionFor(req.CoordinatorKey), r.Listener)
-	if !known && !h.Metadata.Contains(offsetsTopic) {
-		if code := h.CreateTopic(ctx, offsetsTopic); code != kerr.LeaderNotAvailable.Code && code != kerr.CoordinatorNotAvailable.Code {
-			h.Log.Errorf("Creating %s for the coordinator of group %q failed: %v", offsetsTopic, req.CoordinatorKey, kerr.ErrorForCode(code))
+	leader, at, known, ok := h.Metadata.LeaderEndpoint(topic, partition(req.CoordinatorKey), r.Listener)
+	if !known && !h.Metadata.Contains(topic) {
+		if code := h.CreateTopic(ctx, topic); code != kerr.LeaderNotAvailable.Code && code != kerr.CoordinatorNotAvailable.Code {
+			h.Log.Errorf("Creating %s for the coordinator of %q failed: %v", topic, req.CoordinatorKey, kerr.ErrorForCode(code))
 		}
 	}
 	if !ok {

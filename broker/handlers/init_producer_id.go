@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/broker/server"
+	"gregor/coordinator/txn"
+	"gregor/coordinator/txn/fsm"
 )
 
 // ProducerIDs hands out blocks of producer ids that no other broker gets, both ends included: zkmeta claims them in
@@ -17,12 +19,13 @@ type ProducerIDs interface {
 	ProducerIDBlock(ctx context.Context, brokerID int32) (first, last int64, err error)
 }
 
-// InitProducerID serves InitProducerId (versions 0 to 4) for idempotent producers. Those with a transactional id get
-// COORDINATOR_NOT_AVAILABLE until there is a transaction coordinator.
+// InitProducerID serves InitProducerId (versions 0 to 4): for idempotent producers itself, for those with a transactional id through the
+// transaction coordinator.
 type InitProducerID struct {
-	IDs      ProducerIDs
-	BrokerID int32
-	Log      logrus.FieldLogger
+	IDs         ProducerIDs
+	BrokerID    int32
+	Coordinator *txn.Coordinator
+	Log         logrus.FieldLogger
 
 	mu         sync.Mutex
 	next, last int64
@@ -31,31 +34,51 @@ type InitProducerID struct {
 
 // APIs returns the row.
 func (h *InitProducerID) APIs() []server.API {
-	return []server.API{{Key: kmsg.InitProducerID, MinVersion: 0, MaxVersion: 4, Handle: h.handle}}
+	return []server.API{{Key: kmsg.InitProducerID, MinVersion: 0, MaxVersion: 4, Start: h.start}}
 }
 
-func (h *InitProducerID) handle(ctx context.Context, r *server.Request, msg kmsg.Request) (kmsg.Response, error) {
-	req := msg.(*kmsg.InitProducerIDRequest)
-	resp := kmsg.NewPtrInitProducerIDResponse()
-	resp.ProducerID, resp.ProducerEpoch = -1, -1
-	switch {
-	case (req.ProducerID == -1) != (req.ProducerEpoch == -1):
+func (h *InitProducerID) start(ctx context.Context, r *server.Request) error {
+	req, err := decode(r, kmsg.NewPtrInitProducerIDRequest())
+	if err != nil {
+		return err
+	}
+	done := func(res txn.InitResult) {
+		resp := kmsg.NewPtrInitProducerIDResponse()
+		resp.ErrorCode, resp.ProducerID, resp.ProducerEpoch = fencedCode(res.Code, r.Version >= 4), res.ID, res.Epoch
+		r.CompleteMessage(resp)
+	}
+	none := txn.InitResult{Producer: fsm.Producer{ID: -1, Epoch: -1}}
+	if (req.ProducerID == -1) != (req.ProducerEpoch == -1) {
 		// Both or none: a producer that asks for a new epoch names its id too.
-		resp.ErrorCode = kerr.InvalidRequest.Code
-	case req.TransactionalID != nil && *req.TransactionalID == "":
-		resp.ErrorCode = kerr.InvalidRequest.Code
-	case req.TransactionalID != nil:
-		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
-	default:
-		id, err := h.take(ctx)
+		none.Code = kerr.InvalidRequest.Code
+		done(none)
+		return nil
+	}
+	if req.TransactionalID == nil {
+		id, err := h.Take(ctx)
 		if err != nil {
 			h.Log.Errorf("No producer id for %s: %v", r.RemoteAddr, err)
-			resp.ErrorCode = kerr.CoordinatorLoadInProgress.Code // retried by every client
-			break
+			none.Code = kerr.CoordinatorLoadInProgress.Code // retried by every client
+			done(none)
+			return nil
 		}
-		resp.ProducerID, resp.ProducerEpoch = id, 0
+		done(txn.InitResult{Producer: fsm.Producer{ID: id}})
+		return nil
 	}
-	return resp, nil
+	var expected *fsm.Producer
+	if req.ProducerID != -1 {
+		expected = &fsm.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}
+	}
+	h.Coordinator.Init(ctx, *req.TransactionalID, req.TransactionTimeoutMillis, expected, done)
+	return nil
+}
+
+// fencedCode is a code as a client knows it: PRODUCER_FENCED is INVALID_PRODUCER_EPOCH to those that are older.
+func fencedCode(code int16, knows bool) int16 {
+	if code == kerr.ProducerFenced.Code && !knows {
+		return kerr.InvalidProducerEpoch.Code
+	}
+	return code
 }
 
 // Prefetch takes a block of ids when the broker starts, as Apache Kafka does: while ZooKeeper is away, new producers still get theirs.
@@ -80,7 +103,8 @@ func (h *InitProducerID) fill(ctx context.Context) error {
 	return nil
 }
 
-func (h *InitProducerID) take(ctx context.Context) (int64, error) {
+// Take returns a producer id that no other has been given.
+func (h *InitProducerID) Take(ctx context.Context) (int64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.fill(ctx); err != nil {

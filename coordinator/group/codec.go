@@ -24,7 +24,7 @@ const (
 
 // encode turns a write into batches: one, unless it is of many tombstones.
 func (c *Coordinator) encode(group string, w *fsm.Write, now int64) (batches [][]byte, err error) {
-	b, size := c.builder(), 0
+	b, size := c.builder(w.Txn), 0
 	finish := func() error {
 		batch, err := b.Build()
 		if err != nil {
@@ -33,7 +33,7 @@ func (c *Coordinator) encode(group string, w *fsm.Write, now int64) (batches [][
 		if batch != nil {
 			batches = append(batches, batch)
 		}
-		b, size = c.builder(), 0
+		b, size = c.builder(w.Txn), 0
 		return nil
 	}
 	for i := range w.Offsets {
@@ -60,9 +60,12 @@ func (c *Coordinator) encode(group string, w *fsm.Write, now int64) (batches [][
 	return batches, finish()
 }
 
-func (c *Coordinator) builder() *record.Builder {
+func (c *Coordinator) builder(txn fsm.Txn) *record.Builder {
 	b := record.NewBuilder()
 	b.Codec = c.opt.Codec
+	if txn != fsm.NoTxn {
+		b.ProducerID, b.ProducerEpoch, b.BaseSequence, b.Transactional = txn.Producer, txn.Epoch, 0, true
+	}
 	return b
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gregor/coordinator/group/fsm"
+	"gregor/coordinator/led"
 	"gregor/wire/record"
 )
 
@@ -120,10 +121,10 @@ func testOptions() Options {
 }
 
 // lead starts a coordinator on the log, and returns it when it has loaded.
-func lead(t testing.TB, opt Options, log Log) *Coordinator {
+func lead(t testing.TB, opt Options, log led.Log) *Coordinator {
 	c := New(opt)
 	c.Lead(0, log)
-	c.wg.Wait()
+	c.shards.Wait()
 	t.Cleanup(c.Close)
 	return c
 }

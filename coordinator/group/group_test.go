@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gregor/coordinator/group/fsm"
+	"gregor/coordinator/led"
 	"gregor/wire/record"
 )
 
@@ -32,21 +33,6 @@ func fetched(t *testing.T, c *Coordinator, group string, partition int32) int64 
 		return -1
 	}
 	return list[0].Offset.Offset
-}
-
-func TestGroupsBelongToThePartitionsThatJavaWouldChoose(t *testing.T) {
-	opt := testOptions()
-	opt.Partitions = func() int32 { return 50 }
-	c := New(opt)
-	// "polygenelubricants" hashes to the smallest number, of which Java's abs is not positive.
-	for group, want := range map[string]int32{"": 0, "a": 47, "g1": 42, "polygenelubricants": 0} {
-		if got := c.PartitionFor(group); got != want {
-			t.Errorf("%q is in partition %d, want %d", group, got, want)
-		}
-	}
-	if h := javaHash("😀"); h != 0xd83d*31+0xde00 {
-		t.Errorf("the hash of a character of two units is %d", h)
-	}
 }
 
 func TestAnAnswerWaitsForItsRecordToBeCommitted(t *testing.T) {
@@ -133,7 +119,7 @@ func TestACorruptRecordStopsItsKeyOnly(t *testing.T) {
 }
 
 // start runs the timers of a coordinator inside a bubble.
-func start(t *testing.T, opt Options, log Log) (*Coordinator, func()) {
+func start(t *testing.T, opt Options, log led.Log) (*Coordinator, func()) {
 	c := New(opt)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})

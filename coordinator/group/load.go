@@ -8,22 +8,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/coordinator/group/fsm"
+	"gregor/coordinator/led"
 	"gregor/wire/record"
 )
 
 // maxUnpacked bounds what one batch may decompress to while it is loaded.
 const maxUnpacked = 1 << 30
 
-// load reads the shard's log and then serves.
-func (s *shard) load() {
-	begun := time.Now()
-	select {
-	case s.c.slots <- struct{}{}:
-		defer func() { <-s.c.slots }()
-	case <-s.c.ctx.Done():
-		return
-	}
-	waited := time.Since(begun)
+// Load reads the shard's log and then serves.
+func (s *shard) Load(waited time.Duration) {
+	begun := time.Now().Add(-waited)
 	l := &loader{s: s, groups: map[string]*loading{}, topics: map[string]string{}, txn: map[int64]map[string]map[fsm.TP]*fsm.Offset{}}
 	if err := l.read(); err != nil {
 		// What was read is served, as Apache Kafka does: no coordinator at all would stop more.
@@ -47,14 +41,15 @@ type loader struct {
 	groups map[string]*loading
 	topics map[string]string // each name once
 	// txn are the offsets of open transactions, by producer and group.
-	txn map[int64]map[string]map[fsm.TP]*fsm.Offset
-	it  record.Iter
-	bad int
+	txn  map[int64]map[string]map[fsm.TP]*fsm.Offset
+	it   record.Iter
+	upTo int64 // what was read ends here
+	bad  int
 }
 
 // over says that the result is not wanted any more.
 func (l *loader) over() bool {
-	if l.s.c.ctx.Err() != nil {
+	if l.s.c.shards.Context().Err() != nil {
 		return true
 	}
 	l.s.mu.Lock()
@@ -62,42 +57,10 @@ func (l *loader) over() bool {
 	return l.s.gone
 }
 
-func (l *loader) read() error {
+func (l *loader) read() (err error) {
 	defer l.it.Close()
-	start, end, err := l.s.log.Bounds()
-	if err != nil || start == end {
-		return err
-	}
-	buf := make([]byte, 0, min(l.s.c.opt.LoadBuffer, 8<<20))
-	for at := start; at < end && !l.over(); {
-		buf, err = l.s.log.Read(at, buf[:0])
-		if err != nil {
-			return fmt.Errorf("reading at offset %d: %w", at, err)
-		}
-		next := at
-		for rest := buf; ; {
-			var batch []byte
-			var h record.Header
-			if batch, rest, err = record.Next(rest); err != nil {
-				break
-			}
-			if h, err = record.ParseHeader(batch); err != nil {
-				break
-			}
-			if h.LastOffset() >= at {
-				l.batch(batch, &h)
-				next = h.NextOffset()
-			}
-		}
-		if err != nil && !errors.Is(err, record.ErrShort) {
-			return fmt.Errorf("reading at offset %d: %w", next, err)
-		}
-		if next == at {
-			return nil // nothing more is there
-		}
-		at = next
-	}
-	return nil
+	l.upTo, err = led.ReadAll(l.s.log, l.s.c.opt.LoadBuffer, l.over, l.batch)
+	return err
 }
 
 // batch takes over one batch. A record that cannot be understood is left out, and what was known of its key stays.
@@ -235,8 +198,11 @@ func (l *loader) install() (groups, offsets int) {
 		offsets += len(from.offsets)
 		made[id] = g
 	}
+	open := make(map[int64]map[string]struct{}, len(l.txn))
 	for producer, of := range l.txn {
+		open[producer] = make(map[string]struct{}, len(of))
 		for id, offs := range of {
+			open[producer][id] = struct{}{}
 			for tp, o := range offs {
 				made[id].SetPendingTxn(producer, tp, o)
 			}
@@ -249,11 +215,17 @@ func (l *loader) install() (groups, offsets int) {
 	}
 	var all []after
 	s.mu.Lock()
-	if s.gone || s.c.ctx.Err() != nil {
+	if s.gone {
 		s.mu.Unlock()
 		return -1, 0
 	}
-	s.groups, s.loaded = made, true
+	s.groups, s.loaded, s.open = made, true, open
+	for _, e := range s.ended {
+		if e.position >= l.upTo {
+			s.end(e)
+		}
+	}
+	s.ended = nil
 	for _, g := range made {
 		if g.Size() > 0 {
 			var out fsm.Out

@@ -222,7 +222,7 @@ type Listed struct {
 
 // List returns the groups in one of the states, or all if none is given. The code tells of partitions that are still being loaded.
 func (c *Coordinator) List(states []string) (list []Listed, code int16) {
-	shards, closed := c.all()
+	shards, closed := c.shards.All()
 	if closed {
 		return nil, kerr.CoordinatorNotAvailable.Code
 	}

@@ -8,18 +8,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gregor/coordinator/group/fsm"
+	"gregor/coordinator/led"
 )
 
 // shard is the groups of one partition.
 type shard struct {
 	c   *Coordinator
 	id  int32
-	log Log
+	log led.Log
 
 	mu     sync.Mutex
 	loaded bool
 	gone   bool // unloaded: a shard does not come back
 	groups map[string]*fsm.Group
+	// open are the groups with offsets in a producer's open transaction; one may be gone by now.
+	open map[int64]map[string]struct{}
+	// ended are the transactions that ended while the log was read.
+	ended []ending
 }
 
 // enter locks the shard if it serves; otherwise it returns why not.
@@ -70,7 +75,9 @@ func (s *shard) apply(g *fsm.Group, now int64, out *fsm.Out) (a after) {
 		delete(s.groups, g.ID())
 	} else if !s.gone {
 		for _, t := range out.Timers {
-			s.c.timers.add(timer{at: t.At, shard: s, group: g, what: t})
+			s.c.timers.Set(t.At, func() {
+				s.event(g, func(now int64, out *fsm.Out) { g.Fire(now, t, out) })
+			})
 		}
 	}
 	a.replies = out.Replies
@@ -108,7 +115,10 @@ func (s *shard) write(g *fsm.Group, w *fsm.Write, now int64, out *fsm.Out) *comm
 		}
 		last = end
 	}
-	g.Appended(w)
+	if w.Txn != fsm.NoTxn {
+		s.opened(w.Txn.Producer, g.ID())
+	}
+	g.Appended(w, first)
 	if s.c.opt.Acks != -1 || last < 0 {
 		g.Written(now, w, 0, first, out)
 		return nil
@@ -134,12 +144,19 @@ type commit struct {
 	w           *fsm.Write
 	first, last int64
 	cancel      func() bool
-	over        bool // guarded by the shard's lock
+	timer       *led.Timer // guarded, as over is, by the shard's lock
+	over        bool
 }
 
 func (c *commit) wait() {
-	if c.cancel = c.s.log.WhenCommitted(c.last+1, c.done); c.cancel != nil {
-		c.s.c.timers.add(timer{at: nowMillis() + c.s.c.opt.CommitTimeout.Milliseconds(), shard: c.s, commit: c})
+	cancel := c.s.log.WhenCommitted(c.last+1, c.done)
+	if cancel == nil {
+		return
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.cancel = cancel; !c.over {
+		c.timer = c.s.c.timers.Set(nowMillis()+c.s.c.opt.CommitTimeout.Milliseconds(), c.timedOut)
 	}
 }
 
@@ -155,6 +172,7 @@ func (c *commit) end(code int16) {
 	c.s.event(c.g, func(now int64, out *fsm.Out) {
 		if !c.over {
 			c.over = true
+			c.s.c.timers.Stop(c.timer)
 			c.g.Written(now, c.w, code, c.first, out)
 		}
 	})
@@ -189,8 +207,8 @@ func (c *Coordinator) writeCode(w *fsm.Write, err error) int16 {
 	return code
 }
 
-// unload ends the service of the shard.
-func (s *shard) unload() {
+// Unload ends the service of the shard.
+func (s *shard) Unload() {
 	now := nowMillis()
 	var all after
 	s.mu.Lock()

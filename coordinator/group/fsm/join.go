@@ -164,7 +164,7 @@ func (g *Group) joinReplacing(now int64, m *member, j *Join, w Waiter, out *Out)
 			g.prepare(now, "Group's selectedProtocol will change because static member "+m.id+" joined with change of protocol", out)
 			return nil
 		}
-		write := &Write{Group: g.record(nil)}
+		write := &Write{Txn: NoTxn, Group: g.record(nil)}
 		write.written = func(now int64, code int16, _ int64, out *Out) {
 			if g.members[j.NewID] != m {
 				return // it is gone or has been replaced again, and was answered then
@@ -263,7 +263,7 @@ func (g *Group) completeJoin(now int64, out *Out) {
 		g.subscribed = g.subscriptions()
 		g.enter(Empty, now)
 		g.note(out, "Group %s with generation %d is now empty", g.id, g.generation)
-		out.Writes = append(out.Writes, &Write{Group: g.record(nil)})
+		out.Writes = append(out.Writes, &Write{Txn: NoTxn, Group: g.record(nil)})
 		return
 	}
 	p := g.selectProtocol()

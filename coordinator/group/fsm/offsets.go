@@ -64,7 +64,45 @@ func (g *Group) Commit(now int64, memberID string, instance *string, generation 
 		out.Replies = append(out.Replies, Reply{To: w, Code: code})
 		return
 	}
-	write := &Write{}
+	g.store(NoTxn, commits, w, out)
+}
+
+// Txn is the transaction that offsets are committed in.
+type Txn struct {
+	Producer int64
+	Epoch    int16
+}
+
+// NoTxn is none.
+var NoTxn = Txn{Producer: -1, Epoch: -1}
+
+// CommitTxn takes a TxnOffsetCommit request: what it commits is pending until EndTxn, once its record is in the log. Member and generation
+// are checked as far as they are given (KIP-447). The Code of each partition is filled in when the waiter is answered.
+func (g *Group) CommitTxn(memberID string, instance *string, generation int32, txn Txn, commits []Commit, w Waiter, out *Out) {
+	code := int16(0)
+	switch {
+	case g.state == Dead:
+		code = kerr.CoordinatorNotAvailable.Code
+	case g.fenced(memberID, instance):
+		code = kerr.FencedInstanceID.Code
+	case memberID != "" && g.members[memberID] == nil:
+		code = kerr.UnknownMemberID.Code
+	case generation >= 0 && generation != g.generation:
+		code = kerr.IllegalGeneration.Code
+	}
+	if code != 0 {
+		for i := range commits {
+			commits[i].Code = code
+		}
+		out.Replies = append(out.Replies, Reply{To: w, Code: code})
+		return
+	}
+	g.store(txn, commits, w, out)
+}
+
+// store has offsets recorded, those with too much metadata excepted.
+func (g *Group) store(txn Txn, commits []Commit, w Waiter, out *Out) {
+	write := &Write{Txn: txn}
 	for i := range commits {
 		c := &commits[i]
 		if utf16Len(c.Offset.Metadata) > g.cfg.MaxMetadata {
@@ -72,18 +110,31 @@ func (g *Group) Commit(now int64, memberID string, instance *string, generation 
 			continue
 		}
 		off := c.Offset
-		if g.offsets.pending == nil {
-			g.offsets.pending = map[TP]*Offset{}
+		if txn == NoTxn {
+			if g.offsets.pending == nil {
+				g.offsets.pending = map[TP]*Offset{}
+			}
+			g.offsets.pending[c.TP] = &off
 		}
-		g.offsets.pending[c.TP] = &off
 		write.Offsets = append(write.Offsets, OffsetRecord{TP: c.TP, Offset: &off})
 	}
 	if len(write.Offsets) == 0 {
 		out.Replies = append(out.Replies, Reply{To: w})
 		return
 	}
+	if txn != NoTxn {
+		// What is in the log is the transaction's, whatever its client is told of it.
+		write.appended = func(position int64) {
+			for i := range write.Offsets {
+				write.Offsets[i].Offset.Position = position
+				g.SetPendingTxn(txn.Producer, write.Offsets[i].TP, write.Offsets[i].Offset)
+			}
+		}
+	}
 	write.written = func(_ int64, code int16, position int64, out *Out) {
-		g.committed(write, code, position)
+		if txn == NoTxn {
+			g.committed(write, code, position)
+		}
 		for i := range commits {
 			if commits[i].Code == 0 {
 				commits[i].Code = code
@@ -164,7 +215,7 @@ func (g *Group) SetOffsets(committed map[TP]*Offset) { g.offsets.committed = com
 // Bare says that there are neither members nor offsets.
 func (g *Group) Bare() bool { return len(g.members) == 0 && len(g.pending) == 0 && !g.offsets.any() }
 
-// SetPendingTxn puts an offset of a transaction that was open when the log was read.
+// SetPendingTxn puts an offset of an open transaction, the newest of its partition.
 func (g *Group) SetPendingTxn(producer int64, tp TP, off *Offset) {
 	if g.offsets.txn == nil {
 		g.offsets.txn = map[int64]map[TP]*Offset{}
@@ -175,15 +226,22 @@ func (g *Group) SetPendingTxn(producer int64, tp TP, off *Offset) {
 	g.offsets.txn[producer][tp] = off
 }
 
-// EndTxn ends a producer's transaction, its marker being committed.
-func (g *Group) EndTxn(producer int64, commit bool) {
+// EndTxn ends a producer's transaction, its marker being committed at position. Offsets behind it are of the next transaction: over is false
+// if there are some.
+func (g *Group) EndTxn(producer, position int64, commit bool) (over bool) {
 	of := g.offsets.txn[producer]
-	delete(g.offsets.txn, producer)
-	if commit {
-		for tp, off := range of {
+	for tp, off := range of {
+		if off.Position > position {
+			continue
+		}
+		if delete(of, tp); commit {
 			g.offsets.put(tp, off)
 		}
 	}
+	if len(of) == 0 {
+		delete(g.offsets.txn, producer)
+	}
+	return len(of) == 0
 }
 
 // Delete removes a group without members; the waiter is answered when that is recorded. Code 0 comes with the Write to append.
@@ -197,7 +255,7 @@ func (g *Group) Delete(now int64, w Waiter, out *Out) int16 {
 	}
 	write := g.removal(g.Offsets())
 	write.GroupTombstone = g.generation > 0
-	write.appended = func() {
+	write.appended = func(int64) {
 		g.offsets = offsets{}
 		g.enter(Dead, now)
 	}
@@ -255,13 +313,13 @@ func (g *Group) TopicDeleted(now int64, tps []TP, out *Out) {
 
 // removal is the Write of tombstones for those of the partitions that have an offset. With it appended they are gone.
 func (g *Group) removal(tps []TP) *Write {
-	w := &Write{}
+	w := &Write{Txn: NoTxn}
 	for _, tp := range tps {
 		if g.offsets.committed[tp] != nil {
 			w.Offsets = append(w.Offsets, OffsetRecord{TP: tp})
 		}
 	}
-	w.appended = func() {
+	w.appended = func(int64) {
 		for _, tp := range tps {
 			g.forget(tp)
 		}
@@ -290,8 +348,8 @@ func (g *Group) buryIfBare(now int64, w *Write) {
 	}
 	w.GroupTombstone = g.generation > 0
 	remove := w.appended
-	w.appended = func() {
-		remove()
+	w.appended = func(position int64) {
+		remove(position)
 		if g.state == Empty && !g.offsets.any() {
 			g.enter(Dead, now)
 		}

@@ -8,11 +8,13 @@ import (
 // Write is a set of records to append in one go. Call Group.Appended when they are in the log, and Group.Written when they are committed or
 // have failed.
 type Write struct {
+	// Txn is the transaction that the offsets are part of, or NoTxn.
+	Txn            Txn
 	Offsets        []OffsetRecord
 	Group          *kmsg.GroupMetadataValue
 	GroupTombstone bool
 
-	appended func()
+	appended func(position int64)
 	written  func(now int64, code int16, position int64, out *Out)
 }
 
@@ -22,10 +24,10 @@ type OffsetRecord struct {
 	Offset *Offset // nil: a tombstone
 }
 
-// Appended notes that the write is in the log.
-func (g *Group) Appended(w *Write) {
+// Appended notes that the write is in the log, where its batch begins at position.
+func (g *Group) Appended(w *Write, position int64) {
 	if w.appended != nil {
-		w.appended()
+		w.appended(position)
 	}
 }
 

@@ -97,7 +97,7 @@ func (w *world) take(out *Out) {
 			w.g.Written(w.now, wr, kerr.CoordinatorNotAvailable.Code, -1, out)
 			continue
 		}
-		w.g.Appended(wr)
+		w.g.Appended(wr, int64(len(w.log)))
 		w.flying = append(w.flying, flight{wr, int64(len(w.log)), refused})
 		w.log = append(w.log, snapshot(wr))
 	}

@@ -61,7 +61,7 @@ func (g *Group) assign(s *Sync, out *Out) {
 	if assignments == nil {
 		assignments = map[string][]byte{}
 	}
-	w := &Write{Group: g.record(assignments)}
+	w := &Write{Txn: NoTxn, Group: g.record(assignments)}
 	w.written = func(now int64, code int16, _ int64, out *Out) {
 		// Others may have joined meanwhile, or a second assignment of the leader may have been first.
 		if g.state != CompletingRebalance || g.generation != generation {

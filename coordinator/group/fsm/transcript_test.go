@@ -173,7 +173,7 @@ func code(c int16) string {
 func (st *story) take(out *Out) {
 	for i := 0; i < len(out.Writes); i++ {
 		w := out.Writes[i]
-		st.g.Appended(w)
+		st.g.Appended(w, st.started)
 		st.writes = append(st.writes, w)
 		var parts []string
 		for _, o := range w.Offsets {

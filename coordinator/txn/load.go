@@ -1,0 +1,145 @@
+package txn
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"gregor/coordinator/led"
+	"gregor/coordinator/txn/fsm"
+	"gregor/wire/record"
+)
+
+const (
+	// maxUnpacked bounds what one batch may decompress to while it is loaded.
+	maxUnpacked = 1 << 30
+	// maxSkipsLogged keeps a log full of strange records from filling the broker's.
+	maxSkipsLogged = 100
+)
+
+// Load reads the shard's log, then serves, and goes on with what the former coordinator had decided.
+func (s *shard) Load(waited time.Duration) {
+	begun := time.Now().Add(-waited)
+	l := &loader{s: s, txns: map[string]*fsm.Txn{}, topics: map[string]string{}}
+	s.c.opt.Log.Infof("Loading transaction metadata from __transaction_state-%d at epoch %d", s.id, s.epoch)
+	if err := l.read(); err != nil {
+		// What was read is served, as Apache Kafka does: no coordinator at all would stop more.
+		s.c.opt.Log.Errorf("Error loading transactions from __transaction_state-%d, what was read before it is served: %v", s.id, err)
+	}
+	if n, ok := l.install(); ok {
+		took := time.Since(begun)
+		s.c.opt.Log.Infof("Finished loading %d transaction metadata from __transaction_state-%d in %d milliseconds, of which %d milliseconds was spent waiting",
+			n, s.id, took.Milliseconds(), waited.Milliseconds())
+		if s.c.opt.Loaded != nil {
+			s.c.opt.Loaded(took)
+		}
+	}
+}
+
+type loader struct {
+	s      *shard
+	txns   map[string]*fsm.Txn
+	topics map[string]string // each name once
+	it     record.Iter
+	bad    int
+}
+
+// over says that the result is not wanted any more.
+func (l *loader) over() bool {
+	if l.s.c.shards.Context().Err() != nil {
+		return true
+	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	return l.s.gone
+}
+
+func (l *loader) read() error {
+	defer l.it.Close()
+	_, err := led.ReadAll(l.s.log, l.s.c.opt.LoadBuffer, l.over, l.batch)
+	return err
+}
+
+// batch takes over one batch. A record that cannot be understood is left out, and what was known of its id stays.
+func (l *loader) batch(b []byte, h *record.Header) {
+	if h.IsControl() {
+		return
+	}
+	if h.Magic >= 2 && !record.Batch(b).ValidCRC() {
+		l.skip(h.BaseOffset, errors.New("the batch does not match its checksum"))
+		return
+	}
+	l.it.Reset(b, maxUnpacked)
+	for l.it.Next() {
+		r := &l.it.Record
+		if err := l.record(r); err != nil {
+			l.skip(r.Offset, err)
+		}
+	}
+	if err := l.it.Err(); err != nil {
+		l.skip(h.BaseOffset, err)
+	}
+}
+
+func (l *loader) skip(offset int64, err error) {
+	if l.bad++; l.bad <= maxSkipsLogged {
+		l.s.c.opt.Log.Errorf("Skipping the record at offset %d of __transaction_state-%d, the state before it under its key stays: %v", offset, l.s.id, err)
+	}
+}
+
+func (l *loader) record(r *record.Record) error {
+	id, err := readKey(r.Key)
+	if err != nil {
+		return fmt.Errorf("its key %x: %w", r.Key, err)
+	}
+	if r.Value == nil {
+		delete(l.txns, string(id))
+		return nil
+	}
+	v, err := readValue(r.Value, l.topic)
+	if err != nil {
+		return fmt.Errorf("the state of transactional id %q: %w", id, err)
+	}
+	name := string(id)
+	if was := l.txns[name]; was != nil {
+		name = was.ID()
+	}
+	t, err := fsm.Load(name, v, &l.s.c.opt.Txns)
+	if err != nil {
+		return fmt.Errorf("the state of transactional id %q: %w", id, err)
+	}
+	l.txns[name] = t
+	return nil
+}
+
+func (l *loader) topic(name []byte) string {
+	t, ok := l.topics[string(name)]
+	if !ok {
+		t = string(name)
+		l.topics[t] = t
+	}
+	return t
+}
+
+// install begins to serve what was read; false if that is not wanted any more.
+func (l *loader) install() (n int, ok bool) {
+	s, now := l.s, nowMillis()
+	var all []after
+	s.mu.Lock()
+	if s.gone {
+		s.mu.Unlock()
+		return 0, false
+	}
+	s.txns, s.loaded = l.txns, true
+	for _, t := range l.txns {
+		var out fsm.Out
+		if t.Start(now, &out); len(out.Markers)+len(out.Writes) > 0 {
+			all = append(all, s.apply(t, now, &out))
+		}
+	}
+	s.mu.Unlock()
+	for i := range all {
+		all[i].run()
+	}
+	return len(l.txns), true
+}

@@ -1,0 +1,357 @@
+package txn
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/coordinator/txn/fsm"
+	"gregor/wire/peer"
+)
+
+// errand is markers of one transaction on their way to their partitions, or to those of one broker.
+type errand struct {
+	s *shard
+	t *fsm.Txn
+	m *fsm.Markers
+}
+
+const (
+	// firstPause and maxPause bound how long a marker that could not be written waits for its next try: twice as long each time.
+	firstPause = 10 * time.Millisecond
+	maxPause   = time.Second
+	// goneAfter is from which try on it is found out whether a partition without a leader exists at all.
+	goneAfter = 3
+	// maxErrands bounds what one request carries.
+	maxErrands = 1000
+	// aliveCheck is how soon a request that waits for the answer of a broker that is gone is given up.
+	aliveCheck = 200 * time.Millisecond
+	// senderIdle is how long a connection without work is kept.
+	senderIdle = time.Minute
+)
+
+func pause(attempt int) time.Duration {
+	return min(maxPause, firstPause<<min(attempt, 20))
+}
+
+// wanted says whether the markers are still to be written.
+func (e *errand) wanted() bool {
+	e.s.mu.Lock()
+	defer e.s.mu.Unlock()
+	return !e.s.gone && e.t.Current(e.m)
+}
+
+// marked tells what came of it.
+func (e *errand) marked(codes []int16) {
+	e.s.event(e.t, func(_ int64, out *fsm.Out) { e.t.Marked(e.m, codes, out) })
+}
+
+// failed is marked with one code for all.
+func (e *errand) failed(code int16) {
+	codes := make([]int16, len(e.m.Parts))
+	for i := range codes {
+		codes[i] = code
+	}
+	e.marked(codes)
+}
+
+func (e *errand) marker() Marker {
+	return Marker{Producer: e.m.Producer, Epoch: e.m.Epoch, Commit: e.m.Commit, CoordinatorEpoch: e.s.epoch, Parts: e.m.Parts}
+}
+
+// send has markers written, after a pause if some have failed before.
+func (c *Coordinator) send(e *errand) {
+	if e.m.Attempt == 0 {
+		c.dispatch(e)
+		return
+	}
+	c.timers.Set(nowMillis()+pause(e.m.Attempt-1).Milliseconds(), func() { c.dispatch(e) })
+}
+
+// dispatch splits an errand by the leaders of its partitions.
+func (c *Coordinator) dispatch(e *errand) {
+	if !e.wanted() {
+		return
+	}
+	var local, lost []fsm.TP
+	var remote map[int32][]fsm.TP
+	for _, tp := range e.m.Parts {
+		broker, ok := c.opt.Brokers.Leader(tp)
+		switch {
+		case !ok:
+			lost = append(lost, tp)
+		case broker == c.opt.Brokers.ID:
+			local = append(local, tp)
+		default:
+			if remote == nil {
+				remote = map[int32][]fsm.TP{}
+			}
+			remote[broker] = append(remote[broker], tp)
+		}
+	}
+	for broker, parts := range remote {
+		c.senders.add(c, broker, &errand{s: e.s, t: e.t, m: e.m.Of(parts)})
+	}
+	if len(lost) > 0 {
+		c.search(&errand{s: e.s, t: e.t, m: e.m.Of(lost)})
+	}
+	if len(local) > 0 {
+		mine := &errand{s: e.s, t: e.t, m: e.m.Of(local)}
+		c.opt.Brokers.Write([]Marker{mine.marker()}, func(codes [][]int16) { mine.marked(codes[0]) })
+	}
+}
+
+// search is for partitions without a leader: there will be one, or they are no more.
+func (c *Coordinator) search(e *errand) {
+	c.lost.Add(1)
+	if e.m.Attempt < goneAfter {
+		c.again(e)
+		return
+	}
+	c.shards.Go(func() {
+		codes := make([]int16, len(e.m.Parts))
+		for i, tp := range e.m.Parts {
+			gone, err := c.opt.Brokers.Gone(c.shards.Context(), tp)
+			if err != nil || !gone {
+				codes[i] = kerr.LeaderNotAvailable.Code
+				continue
+			}
+			c.opt.Log.Infof("Partition %s-%d does not exist any more: transactional id %s goes on without its marker", tp.Topic, tp.Partition, e.t.ID())
+		}
+		c.lost.Add(-1)
+		e.marked(codes)
+	})
+}
+
+// again has an errand without leaders tried again.
+func (c *Coordinator) again(e *errand) {
+	m := *e.m
+	m.Attempt++
+	next := &errand{s: e.s, t: e.t, m: &m}
+	c.timers.Set(nowMillis()+pause(e.m.Attempt).Milliseconds(), func() {
+		c.lost.Add(-1)
+		c.dispatch(next)
+	})
+}
+
+// senders are the queues of markers for other brokers.
+type senders struct {
+	mu     sync.Mutex
+	queues map[int32]*queue
+}
+
+// queue is what waits for one broker; a goroutine sends it as long as there is some.
+type queue struct {
+	errands []*errand
+	wake    chan struct{}
+}
+
+func (q *senders) add(c *Coordinator, broker int32, e *errand) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	to := q.queues[broker]
+	if to == nil {
+		to = &queue{wake: make(chan struct{}, 1)}
+		q.queues[broker] = to
+		c.shards.Go(func() { (&sender{c: c, broker: broker, q: to}).run(c.shards.Context()) })
+	}
+	to.errands = append(to.errands, e)
+	select {
+	case to.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the next errands for one request. Without any, and with end set, the queue is given up.
+func (q *senders) take(broker int32, from *queue, end bool) (batch []*errand, over bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(len(from.errands), maxErrands)
+	if n == 0 && end {
+		delete(q.queues, broker)
+		return nil, true
+	}
+	batch = from.errands[:n:n]
+	from.errands = from.errands[n:]
+	return batch, false
+}
+
+// sender is the goroutine of a queue, with its connection.
+type sender struct {
+	c      *Coordinator
+	broker int32
+	q      *queue
+	conn   *peer.Conn
+	addr   string
+	said   bool // that the broker cannot be reached
+}
+
+func (s *sender) run(ctx context.Context) {
+	defer s.hangUp()
+	idle := time.NewTimer(senderIdle)
+	defer idle.Stop()
+	for end := false; ; {
+		batch, over := s.c.senders.take(s.broker, s.q, end)
+		if over {
+			return
+		}
+		if len(batch) > 0 {
+			s.deliver(ctx, batch)
+			if end = false; ctx.Err() != nil {
+				return
+			}
+			continue
+		}
+		idle.Reset(senderIdle)
+		select {
+		case <-s.q.wake:
+		case <-idle.C:
+			end = true
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *sender) hangUp() {
+	if s.conn != nil {
+		_ = s.conn.Close()
+		s.conn = nil
+	}
+}
+
+// deliver sends a batch and tells what came of it.
+func (s *sender) deliver(ctx context.Context, batch []*errand) {
+	wanted := batch[:0]
+	for _, e := range batch {
+		if e.wanted() {
+			wanted = append(wanted, e)
+		}
+	}
+	if len(wanted) == 0 {
+		return
+	}
+	resp, err := s.exchange(ctx, request(wanted))
+	if err != nil {
+		s.hangUp()
+		if ctx.Err() == nil && !s.said {
+			s.said = true
+			s.c.opt.Log.Infof("Transaction markers for broker %d are sent again: %v", s.broker, err)
+		}
+		for _, e := range wanted {
+			e.failed(kerr.NetworkException.Code)
+		}
+		return
+	}
+	s.said = false
+	answers := index(resp)
+	for _, e := range wanted {
+		codes := make([]int16, len(e.m.Parts))
+		for i, tp := range e.m.Parts {
+			code, ok := answers[answerKey{e.m.Producer, tp}]
+			if !ok {
+				code = kerr.UnknownServerError.Code
+			}
+			codes[i] = code
+		}
+		e.marked(codes)
+	}
+}
+
+func request(batch []*errand) *kmsg.WriteTxnMarkersRequest {
+	req := kmsg.NewPtrWriteTxnMarkersRequest()
+	for _, e := range batch {
+		m := kmsg.NewWriteTxnMarkersRequestMarker()
+		m.ProducerID, m.ProducerEpoch, m.Committed, m.CoordinatorEpoch = e.m.Producer, e.m.Epoch, e.m.Commit, e.s.epoch
+		at := map[string]int{}
+		for _, tp := range e.m.Parts {
+			i, has := at[tp.Topic]
+			if !has {
+				i = len(m.Topics)
+				at[tp.Topic] = i
+				t := kmsg.NewWriteTxnMarkersRequestMarkerTopic()
+				t.Topic = tp.Topic
+				m.Topics = append(m.Topics, t)
+			}
+			m.Topics[i].Partitions = append(m.Topics[i].Partitions, tp.Partition)
+		}
+		req.Markers = append(req.Markers, m)
+	}
+	return req
+}
+
+type answerKey struct {
+	producer int64
+	tp       fsm.TP
+}
+
+func index(resp *kmsg.WriteTxnMarkersResponse) map[answerKey]int16 {
+	out := map[answerKey]int16{}
+	for i := range resp.Markers {
+		m := &resp.Markers[i]
+		for j := range m.Topics {
+			t := &m.Topics[j]
+			for k := range t.Partitions {
+				out[answerKey{m.ProducerID, fsm.TP{Topic: t.Topic, Partition: t.Partitions[k].Partition}}] = t.Partitions[k].ErrorCode
+			}
+		}
+	}
+	return out
+}
+
+var errBrokerGone = errors.New("the broker is not alive")
+
+// maxAnswer bounds an answer: codes of maxErrands transactions with a thousand partitions each are less.
+const maxAnswer = 64 << 20
+
+// exchange asks the broker and waits for its answer, as long as it is alive and the time-out allows.
+func (s *sender) exchange(ctx context.Context, req *kmsg.WriteTxnMarkersRequest) (*kmsg.WriteTxnMarkersResponse, error) {
+	addr, ok := s.c.opt.Brokers.Endpoint(s.broker)
+	if !ok {
+		return nil, errBrokerGone
+	}
+	if s.conn != nil && s.addr != addr {
+		s.hangUp()
+	}
+	if s.conn == nil {
+		conn, err := peer.Dial(ctx, s.c.opt.Brokers.Dial, addr, "broker-"+strconv.Itoa(int(s.c.opt.Brokers.ID))+"-txn-marker-sender", s.c.opt.RequestTimeout)
+		if err != nil {
+			return nil, err
+		}
+		s.conn, s.addr = conn, addr
+	}
+	conn := s.conn
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if err := conn.Send(req.Key(), req.Version, req.AppendTo); err != nil {
+		return nil, err
+	}
+	// The broker may wait as long as that for the followers itself.
+	until := time.Now().Add(s.c.opt.RequestTimeout + time.Second)
+	for {
+		arrived, err := conn.Await(time.Now().Add(aliveCheck))
+		switch {
+		case err != nil:
+			return nil, err
+		case arrived:
+			body, err := conn.Receive(req.Key(), req.Version, maxAnswer)
+			if err != nil {
+				return nil, err
+			}
+			resp := kmsg.NewPtrWriteTxnMarkersResponse()
+			resp.Version = req.Version
+			return resp, resp.ReadFrom(body)
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case time.Now().After(until):
+			return nil, context.DeadlineExceeded
+		}
+		if now, ok := s.c.opt.Brokers.Endpoint(s.broker); !ok || now != s.addr {
+			return nil, errBrokerGone
+		}
+	}
+}
