@@ -394,11 +394,13 @@ func TestIsolationOfEveryConsumer(t *testing.T) {
 			for _, c := range tools(t).Consumers() {
 				for isolation, want := range map[string][]string{"read_committed": committed, "read_uncommitted": everything} {
 					var got []string
+					began := time.Now()
 					err := c.Consume(ctx, clients.Job{Addr: b.Addr, Topic: topic, Isolation: isolation, Records: len(want)},
 						func(_, value []byte) { got = append(got, string(value)) })
 					if err != nil || !slices.Equal(got, want) {
 						t.Errorf("%s: %s by %s: %d records %v, %v\nwant %d %v", round, isolation, c.Name, len(got), clipped(got), err, len(want), clipped(want))
 					}
+					t.Logf("%s, %s by %s: %.1f s", round, isolation, c.Name, time.Since(began).Seconds())
 				}
 			}
 		}
