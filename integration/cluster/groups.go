@@ -83,10 +83,14 @@ func (g *Groups) member(ctx context.Context, part int, one *oneGroup, id int, r 
 			kgo.HeartbeatInterval(500*time.Millisecond), kgo.FetchMaxWait(250*time.Millisecond), kgo.BlockRebalanceOnPoll(), kgo.Dialer(network.dial),
 			kgo.RebalanceTimeout(10*time.Second), kgo.ClientID("member"),
 			kgo.OnPartitionsAssigned(func(_ context.Context, cl *kgo.Client, assigned map[string][]int32) {
-				g.assigned(one, cl, assigned[g.topic])
+				owner, generation := cl.GroupMetadata()
+				if one.static { // it takes over what its predecessor has, in the same generation
+					owner = fmt.Sprint("instance-", id)
+				}
+				g.assigned(one, owner, generation, assigned[g.topic])
 			}))
 		if one.static {
-			opts = append(opts, kgo.InstanceID(fmt.Sprintf("instance-%d", id)))
+			opts = append(opts, kgo.InstanceID(fmt.Sprint("instance-", id)))
 		}
 		cl, err := kgo.NewClient(opts...)
 		if err != nil {
@@ -107,8 +111,7 @@ func (g *Groups) member(ctx context.Context, part int, one *oneGroup, id int, r 
 }
 
 // assigned notes who owns what in a generation.
-func (g *Groups) assigned(one *oneGroup, cl *kgo.Client, partitions []int32) {
-	member, generation := cl.GroupMetadata()
+func (g *Groups) assigned(one *oneGroup, member string, generation int32, partitions []int32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	owners := one.owners[generation]
