@@ -37,6 +37,9 @@ type Job struct {
 	Codec string
 	// Idempotent producers go on through a broker's restart.
 	Idempotent bool
+	// Isolation of a consumer, read_committed or read_uncommitted, of a topic that transactions write to, and how many Records it will find.
+	Isolation string
+	Records   int
 }
 
 // Produce sends the records.
@@ -129,7 +132,11 @@ func (t *Tools) kcatProduce(ctx context.Context, j Job, records Records) error {
 }
 
 func (t *Tools) kcatConsume(ctx context.Context, j Job, add func(key, value []byte)) error {
-	return drain(ctx, kcatFormat, add, "kcat", "-C", "-q", "-e", "-o", "beginning", "-b", j.Addr, "-t", j.Topic, "-f", "%K %S\\n%k%s")
+	argv := []string{"kcat", "-C", "-q", "-e", "-o", "beginning", "-b", j.Addr, "-t", j.Topic, "-f", "%K %S\\n%k%s"}
+	if j.Isolation != "" {
+		argv = append(argv, "-X", "isolation.level="+j.Isolation)
+	}
+	return drain(ctx, kcatFormat, add, argv...)
 }
 
 func (t *Tools) consoleProduce(program []string) func(context.Context, Job, Records) error {
@@ -150,9 +157,15 @@ func (t *Tools) consoleConsume(ctx context.Context, j Job, add func(key, value [
 		if n == 0 {
 			continue
 		}
+		if j.Isolation != "" { // offsets are more than records
+			n = int64(j.Records)
+		}
 		argv := t.java("kafka-2.7.2", "kafka.tools.ConsoleConsumer", "--bootstrap-server", j.Addr, "--topic", j.Topic,
 			"--partition", strconv.Itoa(int(p)), "--offset", "earliest", "--max-messages", strconv.FormatInt(n, 10),
 			"--property", "print.key=true", "--property", "key.separator=\t")
+		if j.Isolation != "" {
+			argv = append(argv, "--isolation-level", j.Isolation)
+		}
 		if err := drain(ctx, lines, add, argv...); err != nil {
 			return err
 		}
@@ -169,8 +182,15 @@ func (t *Tools) gregorConsume(ctx context.Context, j Job, add func(key, value []
 	for _, n := range ends {
 		all += n
 	}
-	return drain(ctx, lines, add, t.gregor("kafka-console-consumer", "--bootstrap-server", j.Addr, "--topic", j.Topic,
-		"--from-beginning", "--max-messages", strconv.FormatInt(all, 10), "--property", "print.key=true", "--property", "key.separator=\t")...)
+	if j.Isolation != "" {
+		all = int64(j.Records)
+	}
+	argv := t.gregor("kafka-console-consumer", "--bootstrap-server", j.Addr, "--topic", j.Topic,
+		"--from-beginning", "--max-messages", strconv.FormatInt(all, 10), "--property", "print.key=true", "--property", "key.separator=\t")
+	if j.Isolation != "" {
+		argv = append(argv, "--isolation-level", j.Isolation)
+	}
+	return drain(ctx, lines, add, argv...)
 }
 
 func (t *Tools) javaProduce(set string) func(context.Context, Job, Records) error {
@@ -185,15 +205,27 @@ func (t *Tools) javaProduce(set string) func(context.Context, Job, Records) erro
 
 func (t *Tools) javaConsume(set string) func(context.Context, Job, func(key, value []byte)) error {
 	return func(ctx context.Context, j Job, add func(key, value []byte)) error {
-		return drain(ctx, pairs, add, t.java(set, "Pairs", "consume", j.Addr, j.Topic)...)
+		argv := t.java(set, "Pairs", "consume", j.Addr, j.Topic)
+		if j.Isolation != "" {
+			argv = append(argv, "isolation.level="+j.Isolation)
+		}
+		return drain(ctx, pairs, add, argv...)
 	}
 }
 
 func (t *Tools) pythonConsume(ctx context.Context, j Job, add func(key, value []byte)) error {
 	program := filepath.Join(t.root, "integration", "clients", "python", "pairs.py")
-	return drain(ctx, pairs, add, t.cache("python", "bin", "python"), program, j.Addr, j.Topic)
+	argv := []string{t.cache("python", "bin", "python"), program, j.Addr, j.Topic}
+	if j.Isolation != "" {
+		argv = append(argv, j.Isolation)
+	}
+	return drain(ctx, pairs, add, argv...)
 }
 
 func (t *Tools) saramaConsume(ctx context.Context, j Job, add func(key, value []byte)) error {
-	return drain(ctx, pairs, add, t.cache("bin", "sarama-pairs"), j.Addr, j.Topic)
+	argv := []string{t.cache("bin", "sarama-pairs"), j.Addr, j.Topic}
+	if j.Isolation != "" {
+		argv = []string{argv[0], "read", j.Addr, j.Topic, j.Isolation, strconv.Itoa(j.Records)}
+	}
+	return drain(ctx, pairs, add, argv...)
 }

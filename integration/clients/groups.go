@@ -37,11 +37,18 @@ func (t *Tools) Members() []Member {
 				"--consumer-property", "auto.offset.reset=earliest")
 		}
 	}
+	javaMember := func(set string) func(addr, topic, group string, count int) []string {
+		return func(addr, topic, group string, count int) []string {
+			return t.java(set, "Transactions", "member", addr, topic, group, n(count))
+		}
+	}
 	all := []Member{
 		{"kcat", printed(func(addr, topic, group string, count int) []string {
 			return []string{"kcat", "-q", "-b", addr, "-G", group, "-X", "auto.offset.reset=earliest", "-c", n(count), "-f", "%s\n", topic}
 		})},
 		{"console", printed(console(t.java("kafka-2.7.2", "kafka.tools.ConsoleConsumer")))},
+		{"java-2.7.2", printed(javaMember("kafka-2.7.2"))},
+		{"java-4", printed(javaMember("clients-4"))},
 		{"franz-go", franzMember},
 		{"kafka-python", printed(func(addr, topic, group string, count int) []string {
 			return []string{t.cache("python", "bin", "python"), filepath.Join(t.root, "integration", "clients", "python", "member.py"), addr, topic, group, n(count)}

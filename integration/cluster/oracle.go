@@ -202,6 +202,14 @@ func (l *Load) read(ctx context.Context, cl *kgo.Client) {
 	}
 }
 
+// Topics implements Workload.
+func (l *Load) Topics() []string { return []string{l.topic} }
+
+// Progress implements Workload.
+func (l *Load) Progress() string {
+	return fmt.Sprintf("%d acknowledged, %d read", l.Acked.Load(), l.Read.Load())
+}
+
 // Finish ends producing, waits until everything is acknowledged, reads the whole topic, and says what is wrong.
 func (l *Load) Finish(ctx context.Context) (records int64, problems []string) {
 	close(l.stop)

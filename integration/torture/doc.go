@@ -4,6 +4,10 @@
 //
 //	SEED=7              the schedule (default: the time)
 //	SECONDS=600         how long faults are made (default 60)
+//	WORKLOAD=txn        transactions: copies of a topic by workers that abort, stand still and die, each record once and in order; transfers
+//	                    between two partitions, of which a reader of what was committed sees both halves or none, and which add up to nothing
+//	WORKLOAD=groups     members of groups that commit, leave, stand still and die: everything is read, no committed offset goes back, a
+//	                    partition has one owner in a generation
 //	FAULTS=kill,cut     only these (default all)
 //	KINDS=gregor,kafka,gregor   the brokers (default four of Gregor's)
 //	ZK=debian           on Debian's ZooKeeper

@@ -129,13 +129,17 @@ func tear(t *torture, r *rand.Rand) (string, func(context.Context) error) {
 	when := "at once"
 	if r.IntN(3) == 0 {
 		when = "when others lead"
-		if err := t.c.Wait(ctx, "others take over", func(v *cluster.View) error { return notIn(v, int32(n.ID)) }, t.topic); err != nil {
+		if err := t.c.Wait(ctx, "others take over", func(v *cluster.View) error { return notIn(v, int32(n.ID)) }, t.topics()...); err != nil {
 			t.problem("%v", err)
 		}
 	}
 	torn := 0
-	dirs, _ := filepath.Glob(filepath.Join(n.LogDir(), t.topic+"-*", "*.log"))
-	for _, name := range dirs {
+	var logs []string
+	for _, topic := range t.topics() {
+		found, _ := filepath.Glob(filepath.Join(n.LogDir(), topic+"-*", "*.log"))
+		logs = append(logs, found...)
+	}
+	for _, name := range logs {
 		st, err := os.Stat(name)
 		if err != nil || r.IntN(4) == 0 {
 			continue
@@ -164,15 +168,15 @@ func notIn(v *cluster.View, id int32) error {
 
 // reassign gives a partition three brokers in another order.
 func reassign(t *torture, r *rand.Rand) (string, func(context.Context) error) {
-	p := int32(r.IntN(partitions))
+	p := t.partitions[r.IntN(len(t.partitions))]
 	var to []int32
 	for _, i := range r.Perm(len(t.c.Nodes))[:3] {
 		to = append(to, int32(t.c.Nodes[i].ID))
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, 10*time.Second)
 	defer cancel()
-	err := t.c.Reassign(ctx, t.topic, p, to)
-	return fmt.Sprintf("partition %d is moved to %v (%v)", p, to, err), func(context.Context) error { return nil }
+	err := t.c.Reassign(ctx, p.topic, p.id, to)
+	return fmt.Sprintf("%s-%d is moved to %v (%v)", p.topic, p.id, to, err), func(context.Context) error { return nil }
 }
 
 // smallDisk mounts a file system of its own for a broker's logs.

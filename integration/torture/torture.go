@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -20,24 +21,26 @@ const partitions = 6
 
 // Options of one run.
 type Options struct {
-	Seed    uint64
-	For     time.Duration
-	Faults  []string // none: all
-	Kinds   []peer.Kind
-	Debian  bool
-	Version string // inter.broker.protocol.version
-	Dir     string
-	Load    cluster.LoadOptions
-	Logf    func(format string, args ...any)
+	Seed uint64
+	For  time.Duration
+	// Workload is what goes on meanwhile: "" or produce, txn, groups.
+	Workload string
+	Faults   []string // none: all
+	Kinds    []peer.Kind
+	Debian   bool
+	Version  string // inter.broker.protocol.version
+	Dir      string
+	Load     cluster.LoadOptions
+	Logf     func(format string, args ...any)
 }
 
 // Report is what came of a run.
 type Report struct {
 	Faults   map[string]int
 	Records  int64
-	Read     int64
+	Progress []string
 	Bytes    int64
-	Failover map[string][]time.Duration // the longest time without an acknowledgement of any partition, by what happened alone
+	Failover map[string][]time.Duration // the longest time without progress of any part of the load, by what happened alone
 	Problems []string
 }
 
@@ -45,12 +48,29 @@ type torture struct {
 	ctx   context.Context
 	opt   Options
 	c     *cluster.Cluster
-	topic string
-	load  *cluster.Load
-	began time.Time
+	loads []cluster.Workload
+	// partitions are those of the load and, if it has coordinators, of their topics: what is moved, and whose leaders are victims.
+	partitions []topicPartition
+	began      time.Time
 
 	mu     sync.Mutex
 	report Report
+}
+
+type topicPartition struct {
+	topic string
+	id    int32
+}
+
+// topics are those of t.partitions.
+func (t *torture) topics() []string {
+	var names []string
+	for _, p := range t.partitions {
+		if p.id == 0 {
+			names = append(names, p.topic)
+		}
+	}
+	return names
 }
 
 func (t *torture) logf(format string, args ...any) {
@@ -66,10 +86,15 @@ func (t *torture) problem(format string, args ...any) {
 
 // Run starts a cluster, lets it suffer, and looks what is left.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	t := &torture{ctx: ctx, opt: o, topic: "torture", began: time.Now()}
+	t := &torture{ctx: ctx, opt: o, began: time.Now()}
 	t.report.Faults, t.report.Failover = map[string]int{}, map[string][]time.Duration{}
 	faults, disks := t.choose()
-	config := map[string]string{"min.insync.replicas": "2", "log.segment.bytes": "4000000"}
+	config := map[string]string{
+		"min.insync.replicas": "2", "log.segment.bytes": "4000000",
+		"offsets.topic.replication.factor": "3", "offsets.topic.num.partitions": "3", "transaction.state.log.replication.factor": "3",
+		"transaction.state.log.min.isr": "2", "transaction.state.log.num.partitions": "3",
+		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+	}
 	if o.Version != "" {
 		config["inter.broker.protocol.version"] = o.Version
 	}
@@ -96,16 +121,86 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer t.c.Close()
-	if err := t.c.CreateTopic(ctx, t.topic, t.c.Spread(partitions, 3), nil); err != nil {
-		return nil, err
-	}
-	if t.load, err = t.c.StartLoad(ctx, t.topic, partitions, o.Load); err != nil {
+	if err := t.start(); err != nil {
 		return nil, err
 	}
 	t.suffer(rand.New(rand.NewPCG(o.Seed, 1)), faults)
 	t.finish()
-	t.report.Read = t.load.Read.Load()
+	for _, l := range t.loads {
+		t.report.Progress = append(t.report.Progress, l.Progress())
+	}
 	return &t.report, nil
+}
+
+// start begins the load, and waits until the topics that it has brokers make are there.
+func (t *torture) start() error {
+	create := func(topic string, n int) error {
+		for p := range n {
+			t.partitions = append(t.partitions, topicPartition{topic, int32(p)})
+		}
+		return t.c.CreateTopic(t.ctx, topic, t.c.Spread(n, 3), nil)
+	}
+	internal := func(names ...string) {
+		for _, name := range names {
+			for p := range 3 {
+				t.partitions = append(t.partitions, topicPartition{name, int32(p)})
+			}
+		}
+	}
+	const perSecond = 150
+	switch t.opt.Workload {
+	case "", "produce":
+		if err := create("torture", partitions); err != nil {
+			return err
+		}
+		load, err := t.c.StartLoad(t.ctx, "torture", partitions, t.opt.Load)
+		t.loads = append(t.loads, load)
+		return err
+	case "txn":
+		if err := errors.Join(create("bank", 2), create("in", 3), create("out", 3)); err != nil {
+			return err
+		}
+		bank, err := t.c.StartBank(t.ctx, "bank", cluster.BankOptions{Tellers: 4, PerSecond: 20, Seed: t.opt.Seed})
+		if err != nil {
+			return err
+		}
+		copies, err := t.c.StartCopies(t.ctx, "in", "out", 3, cluster.CopyOptions{Workers: 4, PerSecond: perSecond, Seed: t.opt.Seed})
+		if err != nil {
+			return err
+		}
+		t.loads = append(t.loads, bank, copies)
+		internal("__transaction_state", "__consumer_offsets")
+	case "groups":
+		if err := create("torture", partitions); err != nil {
+			return err
+		}
+		groups, err := t.c.StartGroups(t.ctx, "torture", partitions, cluster.GroupOptions{Members: 3, PerSecond: perSecond, Seed: t.opt.Seed})
+		if err != nil {
+			return err
+		}
+		t.loads = append(t.loads, groups)
+		internal("__consumer_offsets")
+	default:
+		return fmt.Errorf("WORKLOAD: there is none named %q", t.opt.Workload)
+	}
+	t.recover(time.Minute, "before the first fault")
+	return nil
+}
+
+// stalls are those of all that goes on.
+func (t *torture) stalls() (all []time.Duration) {
+	for _, l := range t.loads {
+		all = append(all, l.Stalls()...)
+	}
+	return all
+}
+
+func (t *torture) progress() string {
+	var all []string
+	for _, l := range t.loads {
+		all = append(all, l.Progress())
+	}
+	return strings.Join(all, "; ")
 }
 
 // choose says which faults are wanted, and whether they need disks of their own.
@@ -131,7 +226,7 @@ func (t *torture) suffer(r *rand.Rand, faults []fault) {
 		if now[0].alone || alone && r.IntN(2) == 0 {
 			t.recover(30*time.Second, "before "+now[0].name)
 		}
-		t.load.Stalls()
+		t.stalls()
 		var wg sync.WaitGroup
 		for _, f := range now {
 			seed, lasts := r.Uint64(), f.shortest+time.Duration(r.Int64N(int64(f.longest-f.shortest)))
@@ -143,8 +238,8 @@ func (t *torture) suffer(r *rand.Rand, faults []fault) {
 		}
 		wg.Wait()
 		wait(t.ctx, time.Duration(r.Int64N(int64(3*time.Second))))
-		worst := slices.Max(t.load.Stalls())
-		t.logf("the longest time without an acknowledgement of a partition: %.2f s; %d acknowledged, %d read", worst.Seconds(), t.load.Acked.Load(), t.load.Read.Load())
+		worst := slices.Max(t.stalls())
+		t.logf("the longest time without progress of a part: %.2f s; %s", worst.Seconds(), t.progress())
 		if alone {
 			t.mu.Lock()
 			t.report.Failover[now[0].name] = append(t.report.Failover[now[0].name], worst)
@@ -168,16 +263,16 @@ func (t *torture) one(f fault, r *rand.Rand, lasts time.Duration) {
 
 // victim is one of the brokers: any, the controller or the leader of a partition.
 func (t *torture) victim(r *rand.Rand) (*cluster.Node, string) {
-	kind, i, p := r.IntN(3), r.IntN(len(t.c.Nodes)), r.IntN(partitions)
+	kind, i, p := r.IntN(3), r.IntN(len(t.c.Nodes)), t.partitions[r.IntN(len(t.partitions))]
 	ctx, cancel := context.WithTimeout(t.ctx, 3*time.Second)
 	defer cancel()
-	v, err := t.c.View(ctx, 0, t.topic)
+	v, err := t.c.View(ctx, 0, p.topic)
 	switch {
 	case err != nil || kind == 0:
 	case kind == 1 && v.Controller > 0:
 		return t.c.Node(v.Controller), "the controller"
-	case kind == 2 && p < len(v.Partitions) && v.Partitions[p].Leader > 0:
-		return t.c.Node(v.Partitions[p].Leader), fmt.Sprintf("which leads partition %d", p)
+	case kind == 2 && int(p.id) < len(v.Partitions) && v.Partitions[p.id].Leader > 0:
+		return t.c.Node(v.Partitions[p.id].Leader), fmt.Sprintf("which leads %s-%d", p.topic, p.id)
 	}
 	return t.c.Nodes[i], "any"
 }
@@ -206,7 +301,7 @@ func (t *torture) recover(limit time.Duration, when string) {
 			}
 		}
 		return cluster.InSync(v)
-	}, t.topic)
+	}, t.topics()...)
 	if err != nil {
 		t.problem("%s: %v", when, err)
 		return
@@ -224,12 +319,16 @@ func (t *torture) finish() {
 	t.recover(45*time.Second, "at the end")
 	ctx, cancel := context.WithTimeout(t.ctx, 90*time.Second)
 	defer cancel()
-	records, problems := t.load.Finish(ctx)
-	t.report.Records = records
-	for _, p := range problems {
-		t.problem("%s", p)
+	var topics []string
+	for _, l := range t.loads {
+		records, problems := l.Finish(ctx)
+		t.report.Records += records
+		for _, p := range problems {
+			t.problem("%s", p)
+		}
+		topics = append(topics, l.Topics()...)
 	}
-	v, err := t.c.View(ctx, 0, t.topic)
+	v, err := t.c.View(ctx, 0, topics...)
 	if err != nil {
 		t.problem("%v", err)
 		return
@@ -256,14 +355,14 @@ func (r *Report) String() string {
 	for _, k := range r.Faults {
 		n += k
 	}
-	fmt.Fprintf(&b, "%d faults, %d records (%d read), %d bytes in each replica\n", n, r.Records, r.Read, r.Bytes)
+	fmt.Fprintf(&b, "%d faults, %d records (%s), %d bytes in each replica\n", n, r.Records, strings.Join(r.Progress, "; "), r.Bytes)
 	for _, f := range all {
 		if r.Faults[f.name] == 0 {
 			continue
 		}
 		fmt.Fprintf(&b, "%-9s %3d", f.name, r.Faults[f.name])
 		if d := slices.Sorted(slices.Values(r.Failover[f.name])); len(d) > 0 {
-			fmt.Fprintf(&b, "   longest wait for an acknowledgement, alone: median %.2f s, most %.2f s", d[len(d)/2].Seconds(), d[len(d)-1].Seconds())
+			fmt.Fprintf(&b, "   longest time without progress, alone: median %.2f s, most %.2f s", d[len(d)/2].Seconds(), d[len(d)-1].Seconds())
 		}
 		b.WriteByte('\n')
 	}
@@ -289,6 +388,9 @@ func FromEnvironment(def Options) (Options, error) {
 			return o, fmt.Errorf("SECONDS: %w", err)
 		}
 		o.For = time.Duration(n) * time.Second
+	}
+	if s := os.Getenv("WORKLOAD"); s != "" {
+		o.Workload = s
 	}
 	if s := os.Getenv("FAULTS"); s != "" {
 		o.Faults = strings.Split(s, ",")

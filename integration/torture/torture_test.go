@@ -12,6 +12,26 @@ import (
 
 // TestTorture: see doc.go. A failing run is repeated with the SEED that it printed; processes decide the rest.
 func TestTorture(t *testing.T) {
+	run(t, Options{For: time.Minute})
+}
+
+// TestCoordinatorsTortured is the short choice of the other workloads beside the interop tests. With FULL=1 it is as long as TestTorture.
+func TestCoordinatorsTortured(t *testing.T) {
+	if os.Getenv("GREGOR_TORTURE") == "1" {
+		t.Skip("make torture WORKLOAD=txn")
+	}
+	for _, workload := range []string{"txn", "groups"} {
+		t.Run(workload, func(t *testing.T) {
+			o := Options{For: 5 * time.Second, Workload: workload, Faults: []string{"kill", "pause", "elect", "reassign"}}
+			if os.Getenv("FULL") == "1" {
+				o.For, o.Faults = time.Minute, nil
+			}
+			run(t, o)
+		})
+	}
+}
+
+func run(t *testing.T, o Options) {
 	if os.Getenv("GREGOR_TORTURE") != "1" && os.Getenv("GREGOR_INTEROP") != "1" {
 		t.Skip("run by make torture")
 	}
@@ -19,10 +39,9 @@ func TestTorture(t *testing.T) {
 	if os.Getenv("GREGOR_TORTURE") == "1" {
 		seed = uint64(time.Now().Unix())
 	}
-	o, err := FromEnvironment(Options{
-		Seed: seed, For: time.Minute, Kinds: []peer.Kind{peer.Gregor, peer.Gregor, peer.Gregor, peer.Gregor},
-		Load: cluster.LoadOptions{Producers: 3, Readers: 2, PerSecond: 300}, Dir: t.TempDir(), Logf: t.Logf,
-	})
+	o.Seed, o.Kinds, o.Dir, o.Logf = seed, []peer.Kind{peer.Gregor, peer.Gregor, peer.Gregor, peer.Gregor}, t.TempDir(), t.Logf
+	o.Load = cluster.LoadOptions{Producers: 3, Readers: 2, PerSecond: 300}
+	o, err := FromEnvironment(o)
 	if err != nil {
 		t.Fatal(err)
 	}

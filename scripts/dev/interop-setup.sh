@@ -2,7 +2,7 @@
 # Fetches what the interop tests run against, into ./.cache. What is there is left alone.
 # Usage: interop-setup.sh [kafka | clients]   (default: both)
 #   kafka    Java, ZooKeeper, Apache Kafka 2.7.2
-#   clients  kcat, kafka-clients 4.x, kafka-python, and the programs built from integration/
+#   clients  kcat, kafka-clients 4.x, Kafka Streams, kafka-python, librdkafka, and the programs built from integration/
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 what=${1:-all}
@@ -39,14 +39,21 @@ if [ "$what" != kafka ]; then
   apt default-jdk-headless javac
   jars kafka-2.7.2
   jars clients-4
+  jars streams-2.7.2
   if ! [ -x .cache/python/bin/python ]; then
     echo "installing kafka-python"
     python3 -m venv .cache/python || { apt python3-venv /nonexistent; python3 -m venv .cache/python; }
     .cache/python/bin/pip install -q kafka-python==3.0.12 crc32c python-snappy lz4 zstandard
   fi
+  if ! .cache/python/bin/python -c 'import confluent_kafka' 2>/dev/null; then
+    echo "installing confluent-kafka (librdkafka)"
+    .cache/python/bin/python -m pip install -q confluent-kafka==2.16.1
+  fi
   for set in kafka-2.7.2 clients-4; do
     mkdir -p .cache/classes/$set
-    javac -nowarn -cp ".cache/jars/$set/*" -d .cache/classes/$set integration/java/Pairs.java
+    javac -nowarn -cp ".cache/jars/$set/*" -d .cache/classes/$set integration/java/Pairs.java integration/java/Transactions.java
   done
+  mkdir -p .cache/classes/streams-2.7.2
+  javac -nowarn -cp ".cache/jars/streams-2.7.2/*" -d .cache/classes/streams-2.7.2 integration/java/WordCount.java
   (cd integration/clients/sarama && CGO_ENABLED=0 go build -o ../../../.cache/bin/sarama-pairs .)
 fi

@@ -31,6 +31,8 @@ func clusterRows() []row {
 		{name: "create", measure: measureCreate, once: true},
 		{name: "idle", measure: measureIdleCluster, once: true},
 		{name: "restart", measure: measureRestart, once: true},
+		{name: "txn-failover", measure: measureTxnFailover, once: true},
+		{name: "offsets-failover", measure: measureOffsetsFailover, once: true},
 		{name: "failover", measure: measureFailover, once: true},
 		{name: "huge", measure: measureHuge, once: true},
 	}
@@ -112,6 +114,8 @@ func (r runner) startCluster(ctx context.Context, kind peer.Kind) (*session, fun
 				"log.segment.bytes": "268435456", "log.retention.bytes": "536870912", "log.retention.check.interval.ms": "500",
 				"log.segment.delete.delay.ms": "0", "min.insync.replicas": "2", "zookeeper.session.timeout.ms": fmt.Sprint(sessionTimeout.Milliseconds()),
 				"auto.leader.rebalance.enable": "false",
+				// One partition each, so that one broker has everything that the rows about coordinators make.
+				"offsets.topic.replication.factor": "3", "transaction.state.log.replication.factor": "3", "transaction.state.log.min.isr": "2",
 			}})
 		if err != nil {
 			return nil, stop, err

@@ -215,7 +215,8 @@ func (r runner) start(ctx context.Context, kind peer.Kind) (*peer.Broker, func()
 		// Retention at work, as in a broker that has run for long: pages of deleted segments are written again. With logs that only grow, a
 		// virtual machine pays the host for each page's first touch, three times what the copy costs, and hides the difference of brokers.
 		"log.segment.bytes": "268435456", "log.retention.bytes": "536870912", "log.retention.check.interval.ms": "500",
-		"log.segment.delete.delay.ms": "0",
+		"log.segment.delete.delay.ms":  "0",
+		"offsets.topic.num.partitions": "50", "transaction.state.log.num.partitions": "50", // Kafka's defaults
 	}}
 	stop := func() {}
 	if kind == peer.Kafka {

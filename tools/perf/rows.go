@@ -23,6 +23,14 @@ func rows() []row {
 		{name: "latency", measure: measureLatency},
 		{name: "latency-floor", measure: measureLatencyFloor},
 		{name: "topics", measure: measureTopics},
+		{name: "txn-small", measure: txnRow(txnLoad{ids: 64, valueSize: 100, records: 1, backoff: 20 * time.Millisecond}, perTransaction)},
+		{name: "txn-100ms", measure: txnRow(txnLoad{ids: 8, valueSize: 1000, records: 100, lasts: 100 * time.Millisecond, backoff: time.Millisecond},
+			func(c txnCounts, cpu time.Duration) []figure { return perGB(c.rate, cpu) })},
+		{name: "txn-latency", measure: txnRow(txnLoad{ids: 8, valueSize: 100, records: 1, gap: 80 * time.Millisecond, backoff: time.Millisecond}, commitLatency)},
+		{name: "txn-open", measure: measureOpenTxns, once: true},
+		{name: "offset-commit", measure: measureOffsetCommits},
+		{name: "rebalance-eager", measure: rebalanceRow(false)},
+		{name: "rebalance-cooperative", measure: rebalanceRow(true)},
 		{name: "after-load", measure: measureAfterLoad, once: true},
 	}
 }

@@ -1,4 +1,4 @@
-"""kafka-python as a program: pairs.py BOOTSTRAP TOPIC writes each record of the topic, from the beginning to its present end, to
+"""kafka-python as a program: pairs.py BOOTSTRAP TOPIC [ISOLATION_LEVEL] writes each record of the topic, from the beginning to its present end, to
 standard output: key and value, each as a 4-byte length and its bytes; length -1 is null."""
 import struct
 import sys
@@ -8,7 +8,8 @@ from kafka import KafkaConsumer, TopicPartition
 
 def main():
     bootstrap, topic = sys.argv[1:3]
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", group_id=None)
+    isolation = {"isolation_level": sys.argv[3]} if len(sys.argv) > 3 else {}
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", group_id=None, **isolation)
     partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic))]
     consumer.assign(partitions)
     consumer.seek_to_beginning(*partitions)
