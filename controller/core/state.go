@@ -55,8 +55,8 @@ type partition struct {
 	// raised: a leadership was written for next, and nobody is told of it before next is written too. A controller that ends between the two
 	// leaves the old assignment under a new epoch, one that ends after both the new one: its successor tells of either as news.
 	raised bool
-	moved     *Target
-	moves     []Target
+	moved  *Target
+	moves  []Target
 	// wished: the move stands in /admin/reassign_partitions. doomed are replicas to be deleted.
 	wished bool
 	doomed []int32
