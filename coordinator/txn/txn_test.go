@@ -115,10 +115,15 @@ func TestTheNextCoordinatorGoesOn(t *testing.T) {
 	end(c, "decided", decided, true)
 	add(c, "done", done, a)
 	end(c, "done", done, false)
-	if code := add(c, "decided", decided, a); code != kerr.ConcurrentTransactions.Code {
-		t.Errorf("a transaction whose markers are not out takes another partition: %d", code)
+	held := int16(-99)
+	c.AddPartitions("decided", decided, []fsm.TP{a}, func(code int16) { held = code })
+	if held != -99 {
+		t.Errorf("a transaction whose markers are not out answers another partition with %d", held)
 	}
 	c.Resign(0)
+	if held != kerr.NotCoordinator.Code {
+		t.Errorf("who was held gets %d", held)
+	}
 	if code := end(c, "open", open, true); code != kerr.NotCoordinator.Code {
 		t.Errorf("after the resignation: %d", code)
 	}
@@ -423,6 +428,42 @@ func TestACompletionIsTriedUntilItIsRecorded(t *testing.T) {
 		synctest.Wait()
 		if _, retries := c.Stats(); retries != 0 || c.Describe("id").State != fsm.CompleteCommit || len(cl.ends(a)) != 1 {
 			t.Errorf("%d wait, it is %v, markers %v", retries, c.Describe("id").State, cl.ends(a))
+		}
+	})
+}
+
+// What comes between a decision and its completion waits for it, but not for long.
+func TestARequestIsHeldUntilTheTransactionIsComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cl := newCluster()
+		a := tp("t", 0)
+		c, stop := start(t, testOptions(cl), new(ledtest.Log))
+		defer stop()
+		p := begin(t, c, "id")
+		add(c, "id", p, a) // it has no leader
+		end(c, "id", p, true)
+		ask := func() *int16 {
+			code := int16(-99)
+			c.AddPartitions("id", p, []fsm.TP{a}, func(got int16) { code = got })
+			return &code
+		}
+		first := ask()
+		time.Sleep(fsm.HoldFor*time.Millisecond - 20*time.Millisecond)
+		synctest.Wait()
+		second := ask()
+		if *first != -99 {
+			t.Errorf("the first is answered %d too early", *first)
+		}
+		time.Sleep(21 * time.Millisecond)
+		synctest.Wait()
+		if *first != kerr.ConcurrentTransactions.Code || *second != -99 {
+			t.Errorf("after its time the first has %d, the second %d", *first, *second)
+		}
+		cl.lead(1, a)
+		time.Sleep(150 * time.Millisecond) // the marker's next try
+		synctest.Wait()
+		if *second != 0 {
+			t.Errorf("with the transaction complete the second has %d", *second)
 		}
 	})
 }
