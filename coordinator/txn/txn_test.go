@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -351,12 +352,12 @@ func TestARecordThatIsNotReplicatedInTimeIsAnswered(t *testing.T) {
 		defer stop()
 		p := begin(t, c, "id")
 		log.Hold()
-		code := int16(-99)
-		c.AddPartitions("id", p, []fsm.TP{tp("t", 0)}, func(got int16) { code = got })
+		var code atomic.Int32
+		c.AddPartitions("id", p, []fsm.TP{tp("t", 0)}, func(got int16) { code.Store(int32(got)) })
 		time.Sleep(30*time.Second + time.Millisecond)
 		synctest.Wait()
-		if code != kerr.CoordinatorNotAvailable.Code {
-			t.Errorf("answered %d", code)
+		if code.Load() != int32(kerr.CoordinatorNotAvailable.Code) {
+			t.Errorf("answered %d", code.Load())
 		}
 		log.Release(nil)
 		if code := add(c, "id", p, tp("t", 0)); code != 0 {
@@ -442,28 +443,29 @@ func TestARequestIsHeldUntilTheTransactionIsComplete(t *testing.T) {
 		p := begin(t, c, "id")
 		add(c, "id", p, a) // it has no leader
 		end(c, "id", p, true)
-		ask := func() *int16 {
-			code := int16(-99)
-			c.AddPartitions("id", p, []fsm.TP{a}, func(got int16) { code = got })
-			return &code
+		ask := func() *atomic.Int32 {
+			code := new(atomic.Int32)
+			code.Store(-99)
+			c.AddPartitions("id", p, []fsm.TP{a}, func(got int16) { code.Store(int32(got)) })
+			return code
 		}
 		first := ask()
 		time.Sleep(fsm.HoldFor*time.Millisecond - 20*time.Millisecond)
 		synctest.Wait()
 		second := ask()
-		if *first != -99 {
-			t.Errorf("the first is answered %d too early", *first)
+		if first.Load() != -99 {
+			t.Errorf("the first is answered %d too early", first.Load())
 		}
 		time.Sleep(21 * time.Millisecond)
 		synctest.Wait()
-		if *first != kerr.ConcurrentTransactions.Code || *second != -99 {
-			t.Errorf("after its time the first has %d, the second %d", *first, *second)
+		if first.Load() != int32(kerr.ConcurrentTransactions.Code) || second.Load() != -99 {
+			t.Errorf("after its time the first has %d, the second %d", first.Load(), second.Load())
 		}
 		cl.lead(1, a)
 		time.Sleep(150 * time.Millisecond) // the marker's next try
 		synctest.Wait()
-		if *second != 0 {
-			t.Errorf("with the transaction complete the second has %d", *second)
+		if second.Load() != 0 {
+			t.Errorf("with the transaction complete the second has %d", second.Load())
 		}
 	})
 }
