@@ -92,15 +92,16 @@ func (l *Log) SetHighWatermark(hw int64) int64 {
 	l.hw.Store(hw)
 	if l.unstable.Load() != noUnstable {
 		l.mu.Lock()
-		l.producers.OnHighWatermark(l.hw.Load())
 		l.updateUnstableLocked()
 		l.mu.Unlock()
 	}
 	return hw
 }
 
-// updateUnstableLocked publishes the first unstable offset, which is never below the log's start.
+// updateUnstableLocked publishes the first unstable offset, which is never below the log's start. What was read back from a snapshot and
+// the log does not know yet which markers lie below the high watermark.
 func (l *Log) updateUnstableLocked() {
+	l.producers.OnHighWatermark(l.hw.Load())
 	off, ok := l.producers.FirstUnstable()
 	if !ok {
 		off = noUnstable
@@ -324,7 +325,6 @@ func (l *Log) applyProducerLocked(seg *segment, p *producerstate.Pending) error 
 			seg.hasTxnIndex.Store(true)
 		}
 		l.producers.Complete(txn)
-		l.producers.OnHighWatermark(l.hw.Load())
 	}
 	l.updateUnstableLocked()
 	return nil
