@@ -276,6 +276,9 @@ func (b *Broker) requestTable() []server.API {
 	b.markers = &handlers.Markers{Replicas: b.replicas, Groups: b.groups, Timeout: b.cfg.RequestTimeout, Log: log}
 	txns := &handlers.Transactions{Coordinator: b.txns, Groups: b.groups, Metadata: b.cache, Markers: b.markers, Log: log}
 	produce := &handlers.Produce{Replicas: b.replicas, Log: log}
+	if b.cfg.Gregor.VerifyTransactions {
+		produce.Verify = b.txns.Verify
+	}
 	b.fetches = handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots)
 	b.fetches.Throttle = b.settings.throttles.leader
 	if b.cfg.Replica.ByRack {
@@ -298,6 +301,9 @@ func (b *Broker) requestTable() []server.API {
 		control, &handlers.Cluster{Controller: b.ctl, Log: log}, admin, groups, txns,
 	} {
 		rows = append(rows, family.APIs()...)
+	}
+	if b.cfg.Gregor.TransactionAdmin {
+		rows = append(rows, (&handlers.TransactionAdmin{Coordinator: b.txns, Replicas: b.replicas}).APIs()...)
 	}
 	return handlers.WithApiVersions(rows)
 }

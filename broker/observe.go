@@ -31,7 +31,7 @@ func (b *Broker) show(state metrics.State) {
 	}
 	src := metrics.Sources{
 		State: state, BrokerID: b.cfg.ID, Counts: b.counts, Server: b.server, APIs: b.apis,
-		Replicas: b.replicas, Store: b.store, Controller: b.ctl, ZooKeeper: b.zk,
+		Replicas: b.replicas, Store: b.store, Controller: b.ctl, Transactions: b.txns, ZooKeeper: b.zk,
 	}
 	if b.cache != nil {
 		src.ClusterID = b.cache.ClusterID()

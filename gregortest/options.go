@@ -26,6 +26,7 @@ func defaults() map[string]string {
 		"broker.id": "0", "listeners": "PLAINTEXT://127.0.0.1:0", "zookeeper.connect": "127.0.0.1:0", "gregor.log.level": "warn",
 		"offsets.topic.replication.factor": "1", "offsets.topic.num.partitions": "1", "group.initial.rebalance.delay.ms": "0",
 		"transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1", "transaction.state.log.num.partitions": "1",
+		"gregor.transactions.admin.enable": "true",
 	}
 }
 

@@ -129,6 +129,11 @@ func (p *Partition) usable(epoch int32, leaderOnly bool) (*storage.Log, error) {
 // Records may be changed in place. The caller resumes those who waited for the records and are collected in woken; if it is nil they
 // resume in goroutines of their own.
 func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, now time.Time, woken *Woken) (storage.AppendInfo, error) {
+	return p.AppendInTxn(records, acks, origin, now, woken, storage.AnyTxn)
+}
+
+// AppendInTxn is Append for a batch that may open a transaction only if no other has ended since storage.Log.TxnOf returned ends.
+func (p *Partition) AppendInTxn(records []byte, acks int16, origin storage.Origin, now time.Time, woken *Woken, ends int64) (storage.AppendInfo, error) {
 	p.mu.RLock()
 	log, err := p.usable(NoEpoch, true)
 	if err != nil {
@@ -139,7 +144,7 @@ func (p *Partition) Append(records []byte, acks int16, origin storage.Origin, no
 		p.mu.RUnlock()
 		return storage.AppendInfo{}, ErrNotEnoughReplicas
 	}
-	info, err := log.AppendAsLeader(records, p.mu.LeaderEpoch, origin, now)
+	info, err := log.AppendInTxn(records, p.mu.LeaderEpoch, origin, now, ends)
 	if err != nil {
 		start := log.LogStartOffset()
 		p.mu.RUnlock()

@@ -83,6 +83,8 @@ var (
 	ErrClosed = errors.New("the log is closed")
 	// ErrDeleted is returned by operations on a log that has been deleted.
 	ErrDeleted = errors.New("the partition's log has been deleted")
+	// ErrOpensTxn says that a batch would open a transaction that AppendInTxn does not allow.
+	ErrOpensTxn = errors.New("the batch is not in a transaction that is open here, and may not open one")
 	// ErrNoDirs is returned when no log directory is left online.
 	ErrNoDirs = errors.New("no log directory is online")
 	// ErrUnknownDir is returned for a directory that is not among the configured log.dirs.

@@ -53,6 +53,7 @@ type Log struct {
 	snapshotted   int64             // offset of the newest snapshot on disk
 	midSnapshot   int64             // offset of a snapshot inside of the active segment
 	epochsPending bool              // the last epoch was assigned, but nothing was written in it yet
+	ends          int64             // transactions that ended since the log was opened
 	lastFlush     int64             // ms
 	hwWritten     int64             // last checkpointed; under the directory's checkpointMu
 	recWritten    int64             // the recovery point that was last checkpointed; under the directory's checkpointMu
@@ -91,15 +92,16 @@ func (l *Log) SetHighWatermark(hw int64) int64 {
 	l.hw.Store(hw)
 	if l.unstable.Load() != noUnstable {
 		l.mu.Lock()
-		l.producers.OnHighWatermark(l.hw.Load())
 		l.updateUnstableLocked()
 		l.mu.Unlock()
 	}
 	return hw
 }
 
-// updateUnstableLocked publishes the first unstable offset, which is never below the log's start.
+// updateUnstableLocked publishes the first unstable offset, which is never below the log's start. What was read back from a snapshot and
+// the log does not know yet which markers lie below the high watermark.
 func (l *Log) updateUnstableLocked() {
+	l.producers.OnHighWatermark(l.hw.Load())
 	off, ok := l.producers.FirstUnstable()
 	if !ok {
 		off = noUnstable
@@ -109,6 +111,13 @@ func (l *Log) updateUnstableLocked() {
 	if l.unstable.Load() != off {
 		l.unstable.Store(off)
 	}
+}
+
+// Producers lists what is known of the producers that have written to the log, by id.
+func (l *Log) Producers() []producerstate.SnapshotEntry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.producers.Entries()
 }
 
 func (l *Log) segments() []*segment {
@@ -184,10 +193,29 @@ func (l *Log) ioError(op string, err error) error {
 	return l.dir.fail(fmt.Sprintf("%s of %v", op, l.tp), err)
 }
 
+// TxnOf says whether a producer has a transaction open in this log under an epoch, and how many transactions have ended here so far.
+func (l *Log) TxnOf(producer int64, epoch int16) (open bool, ends int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.producers.InTxn(producer, epoch), l.ends
+}
+
+const (
+	// AnyTxn lets a batch open a transaction, NoTxn does not.
+	AnyTxn int64 = -2
+	NoTxn  int64 = -1
+)
+
 // AppendAsLeader assigns offsets and the leader epoch to the batch where it lies, checks it as Kafka does, and writes it once. The
 // records may be patched even if the append fails. The errors are those of package record, of producerstate, *BatchTooLargeError,
 // *NoSpaceError and *DirOfflineError.
 func (l *Log) AppendAsLeader(records []byte, leaderEpoch int32, origin Origin, now time.Time) (AppendInfo, error) {
+	return l.AppendInTxn(records, leaderEpoch, origin, now, AnyTxn)
+}
+
+// AppendInTxn is AppendAsLeader, but the batch opens a transaction only if no other has ended since TxnOf returned ends: otherwise the error
+// is ErrOpensTxn, and the caller has to find out again whether the batch may do that.
+func (l *Log) AppendInTxn(records []byte, leaderEpoch int32, origin Origin, now time.Time, ends int64) (AppendInfo, error) {
 	cfg := l.cfg.Load()
 	nowMs := now.UnixMilli()
 	opt := record.ValidateOptions{
@@ -209,7 +237,7 @@ func (l *Log) AppendAsLeader(records []byte, leaderEpoch int32, origin Origin, n
 	}
 
 	l.mu.Lock()
-	info, err := l.appendLeaderLocked(&a, cfg, leaderEpoch, origin, nowMs)
+	info, err := l.appendLeaderLocked(&a, cfg, leaderEpoch, origin, nowMs, ends)
 	unflushed := l.leo.Load() - l.recovery.Load()
 	l.mu.Unlock()
 	if err == nil && unflushed >= cfg.FlushMessages && !info.Duplicate {
@@ -218,7 +246,7 @@ func (l *Log) AppendAsLeader(records []byte, leaderEpoch int32, origin Origin, n
 	return info, err
 }
 
-func (l *Log) appendLeaderLocked(a *record.Analysis, cfg *Config, leaderEpoch int32, origin Origin, nowMs int64) (AppendInfo, error) {
+func (l *Log) appendLeaderLocked(a *record.Analysis, cfg *Config, leaderEpoch int32, origin Origin, nowMs, ends int64) (AppendInfo, error) {
 	info := AppendInfo{FirstOffset: -1, LastOffset: -1, LogAppendTime: NoTimestamp, LogStartOffset: l.start.Load()}
 	if err := l.usable(); err != nil {
 		return info, err
@@ -246,6 +274,9 @@ func (l *Log) appendLeaderLocked(a *record.Analysis, cfg *Config, leaderEpoch in
 			info.FirstOffset, info.LastOffset = d.FirstOffset, d.LastOffset
 			info.MaxTimestamp, info.LogAppendTime = d.Timestamp, d.Timestamp
 			return info, nil
+		}
+		if pending.OpensTxn() && ends != AnyTxn && ends != l.ends {
+			return info, ErrOpensTxn
 		}
 	}
 	if origin == FromClient {
@@ -280,6 +311,7 @@ func (l *Log) appendLeaderLocked(a *record.Analysis, cfg *Config, leaderEpoch in
 func (l *Log) applyProducerLocked(seg *segment, p *producerstate.Pending) error {
 	txn, completed := l.producers.Apply(p)
 	if completed {
+		l.ends++
 		if txn.Aborted {
 			err := txnindex.Append(l.m.fs, seg.path(suffixTxnIndex), txnindex.Aborted{
 				ProducerID:       txn.ProducerID,
@@ -293,7 +325,6 @@ func (l *Log) applyProducerLocked(seg *segment, p *producerstate.Pending) error 
 			seg.hasTxnIndex.Store(true)
 		}
 		l.producers.Complete(txn)
-		l.producers.OnHighWatermark(l.hw.Load())
 	}
 	l.updateUnstableLocked()
 	return nil

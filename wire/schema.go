@@ -39,12 +39,13 @@ type schema struct {
 	fields   []field
 }
 
-// APIName is Kafka's name of a request type, or "" when Apache Kafka 2.7 does not know it.
+// APIName is Kafka's name of a request type, or "" when it is not known here.
 func APIName(key int16) string {
 	if key == 2 {
 		return "ListOffsets" // the schema has it without the s
 	}
-	return schemas[key].name
+	s, _ := lookup(key)
+	return s.name
 }
 
 // Versions returns the versions of a request type that Apache Kafka 2.7 serves.
@@ -55,7 +56,7 @@ func Versions(key int16) (lo, hi int16, ok bool) {
 
 // Flexible says whether a request's body has compact lengths and tagged fields.
 func Flexible(key, version int16) bool {
-	s, ok := schemas[key]
+	s, ok := lookup(key)
 	return ok && version >= s.flexible
 }
 
@@ -88,7 +89,7 @@ const (
 // many bytes. What kmsg allocates afterwards is thus proportional to bytes that were sent. Trailing bytes are ignored, as Apache
 // Kafka does.
 func Check(key, version int16, body []byte) error {
-	s, ok := schemas[key]
+	s, ok := lookup(key)
 	if !ok || version < s.min || version > s.max {
 		return fmt.Errorf("%w: request type %d version %d is not known", ErrMalformed, key, version)
 	}

@@ -161,6 +161,10 @@ type Gregor struct {
 	// EmbeddedZooKeeper starts a ZooKeeper in this process, at the first address of zookeeper.connect.
 	EmbeddedZooKeeper bool
 	ZooKeeperDataDir  string
+	// TransactionAdmin serves the requests of KIP-664, which 2.7 does not have.
+	TransactionAdmin bool
+	// VerifyTransactions refuses records of partitions that are not in their producer's transaction.
+	VerifyTransactions bool
 	// LogFormat is kafka or json.
 	LogFormat string
 	LogLevel  string
@@ -180,6 +184,10 @@ var gregorKeys = []Key{
 		"Start a ZooKeeper in this process, at the first address of zookeeper.connect."},
 	{"gregor.zookeeper.data.dir", String, "./data/zookeeper", nil, Medium, ReadOnly, Used,
 		"Directory of the embedded ZooKeeper."},
+	{"gregor.transactions.admin.enable", Boolean, "false", nil, Medium, ReadOnly, Used,
+		"Serve DescribeProducers, DescribeTransactions and ListTransactions (KIP-664), which Kafka has from 3.0 on, to find hanging transactions."},
+	{"gregor.transactions.verify", Boolean, "true", nil, Medium, ReadOnly, Used,
+		"Refuse records that begin a transaction in a partition that their producer has not added to it, where this broker knows (KIP-890)."},
 	{"gregor.log.format", String, "kafka", oneOf("kafka", "json"), Low, ReadOnly, Used,
 		"Layout of the process's own log: Kafka's lines, or JSON."},
 	{"gregor.log.level", String, "info", oneOf("trace", "debug", "info", "warn", "error"), Low, ReadOnly, Used,
@@ -458,14 +466,16 @@ func (b *Broker) fill() error {
 	b.TransactionMaxMillis = int32(b.long("transaction.max.timeout.ms"))
 	b.ProducerIDExpiration = b.ms("transactional.id.expiration.ms")
 	b.Gregor = Gregor{
-		MaxOpenFiles:      b.int("gregor.max.open.files"),
-		MinFreeBytes:      b.long("gregor.log.dir.min.free.bytes"),
-		EmbeddedZooKeeper: b.bool("gregor.zookeeper.embedded"),
-		ZooKeeperDataDir:  b.str("gregor.zookeeper.data.dir"),
-		LogFormat:         b.str("gregor.log.format"),
-		LogLevel:          b.str("gregor.log.level"),
-		LogLevels:         splitList(b.str("gregor.log.loggers")),
-		MetricsListener:   strings.TrimPrefix(b.str("metrics.listener"), "http://"),
+		MaxOpenFiles:       b.int("gregor.max.open.files"),
+		MinFreeBytes:       b.long("gregor.log.dir.min.free.bytes"),
+		EmbeddedZooKeeper:  b.bool("gregor.zookeeper.embedded"),
+		ZooKeeperDataDir:   b.str("gregor.zookeeper.data.dir"),
+		TransactionAdmin:   b.bool("gregor.transactions.admin.enable"),
+		VerifyTransactions: b.bool("gregor.transactions.verify"),
+		LogFormat:          b.str("gregor.log.format"),
+		LogLevel:           b.str("gregor.log.level"),
+		LogLevels:          splitList(b.str("gregor.log.loggers")),
+		MetricsListener:    strings.TrimPrefix(b.str("metrics.listener"), "http://"),
 	}
 	if err := b.fillListeners(); err != nil {
 		return err

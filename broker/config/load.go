@@ -110,6 +110,7 @@ func layUnder(props map[string]string) {
 	for _, k := range []string{"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr"} {
 		put(k, "1")
 	}
+	put("gregor.transactions.admin.enable", "true")
 }
 
 // warnings are about what the user set himself: unknown keys and keys without effect.

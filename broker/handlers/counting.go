@@ -284,5 +284,48 @@ func errorsOfGroups(resp kmsg.Response, add func(code int16)) {
 		for i := range r.Groups {
 			add(r.Groups[i].ErrorCode)
 		}
+	default:
+		errorsOfTransactions(resp, add)
+	}
+}
+
+func errorsOfTransactions(resp kmsg.Response, add func(code int16)) {
+	switch r := resp.(type) {
+	case *kmsg.AddPartitionsToTxnResponse:
+		for i := range r.Topics {
+			for j := range r.Topics[i].Partitions {
+				add(r.Topics[i].Partitions[j].ErrorCode)
+			}
+		}
+	case *kmsg.AddOffsetsToTxnResponse:
+		add(r.ErrorCode)
+	case *kmsg.EndTxnResponse:
+		add(r.ErrorCode)
+	case *kmsg.WriteTxnMarkersResponse:
+		for i := range r.Markers {
+			for j := range r.Markers[i].Topics {
+				for _, p := range r.Markers[i].Topics[j].Partitions {
+					add(p.ErrorCode)
+				}
+			}
+		}
+	case *kmsg.TxnOffsetCommitResponse:
+		for i := range r.Topics {
+			for j := range r.Topics[i].Partitions {
+				add(r.Topics[i].Partitions[j].ErrorCode)
+			}
+		}
+	case *kmsg.DescribeTransactionsResponse:
+		for i := range r.TransactionStates {
+			add(r.TransactionStates[i].ErrorCode)
+		}
+	case *kmsg.ListTransactionsResponse:
+		add(r.ErrorCode)
+	case *kmsg.DescribeProducersResponse:
+		for i := range r.Topics {
+			for j := range r.Topics[i].Partitions {
+				add(r.Topics[i].Partitions[j].ErrorCode)
+			}
+		}
 	}
 }

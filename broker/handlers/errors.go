@@ -31,6 +31,7 @@ var sentinels = []struct {
 	{storage.ErrDeleted, kerr.NotLeaderForPartition},
 	{storage.ErrClosed, kerr.NotLeaderForPartition},
 	{storage.ErrNoDirs, kerr.KafkaStorageError},
+	{storage.ErrOpensTxn, kerr.InvalidTxnState},
 }
 
 // ErrorCode is errorCode, for coordinators.

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/broker/server"
+	"gregor/coordinator/txn"
+	txnfsm "gregor/coordinator/txn/fsm"
 	"gregor/replication"
 	"gregor/storage"
 	"gregor/wire"
@@ -26,6 +28,9 @@ const adminClientID = "__admin_client"
 type Produce struct {
 	Replicas *replication.Manager
 	Log      logrus.FieldLogger
+	// Verify tells whether a partition is in the open transaction of a producer, which a batch that begins a transaction in its log has to
+	// be; nil lets all through, as Kafka 2.7 does. The names are not kept.
+	Verify func(id string, p txnfsm.Producer, tp txnfsm.TP) txn.Verdict
 	// Waiting counts requests that wait; may be nil.
 	Waiting *Waiting
 }
@@ -41,11 +46,13 @@ type produceOp struct {
 	r       *server.Request
 	acks    int16
 	timeout time.Duration
-	// transactional: the request names a transactional id; unauthorized: it does not, but a batch of it is transactional.
-	transactional, unauthorized bool
-	topics                      []produceTopic
-	parts                       []producePart
-	woken                       replication.Woken
+	// txnID is the transactional id that the request names, nil if none; it aliases the request. unauthorized: it names none, but a batch of it
+	// is transactional.
+	txnID        []byte
+	unauthorized bool
+	topics       []produceTopic
+	parts        []producePart
+	woken        replication.Woken
 
 	// An acks=all request that waits: how many partitions it still waits for, and whether it has been answered.
 	mu      sync.Mutex
@@ -63,6 +70,7 @@ type produceTopic struct {
 type producePart struct {
 	partition int32
 	records   []byte
+	inTxn     bool // the batch is transactional
 	p         *replication.Partition
 	code      int16
 	info      storage.AppendInfo
@@ -99,7 +107,7 @@ func (h *Produce) start(_ context.Context, r *server.Request) error {
 func (op *produceOp) decode() error {
 	b := wire.NewReader(op.r.Body)
 	if op.r.Version >= 3 {
-		op.transactional = b.NullableString(false) != nil // whose it is, is checked with the transaction coordinator
+		op.txnID = b.NullableString(false)
 	}
 	op.acks = b.Int16()
 	op.timeout = time.Duration(b.Int32()) * time.Millisecond
@@ -113,7 +121,8 @@ func (op *produceOp) decode() error {
 				if err != nil {
 					return fmt.Errorf("records for %s-%d: %w", t.name, part.partition, err)
 				}
-				op.unauthorized = op.unauthorized || seen.Transactional && !op.transactional
+				part.inTxn = seen.Transactional
+				op.unauthorized = op.unauthorized || seen.Transactional && op.txnID == nil
 			}
 			part.info.FirstOffset, part.info.LogAppendTime, part.info.LogStartOffset = -1, -1, -1
 			op.parts = append(op.parts, part)
@@ -196,7 +205,42 @@ func (op *produceOp) appendOne(topic string, part *producePart, internal bool, n
 		return err
 	}
 	part.p = p
+	if part.inTxn && op.h.Verify != nil {
+		return op.appendVerified(topic, part, now)
+	}
 	part.info, err = p.Append(part.records, op.acks, storage.FromClient, now, &op.woken)
+	return err
+}
+
+// maxVerifications bounds how often an append begins anew because a transaction has ended in the log since it was verified.
+const maxVerifications = 10
+
+// appendVerified adds a transactional batch. If it would begin a transaction in the log, its producer must have told the coordinator: a
+// batch that comes late, when the transaction is over, would open one that nobody ends (KIP-890).
+func (op *produceOp) appendVerified(topic string, part *producePart, now time.Time) (err error) {
+	b := record.Batch(part.records)
+	producer := txnfsm.Producer{ID: b.ProducerID(), Epoch: b.ProducerEpoch()}
+	for range maxVerifications {
+		ends := storage.AnyTxn
+		if log := part.p.Log(); log != nil {
+			var open bool
+			open, ends = log.TxnOf(producer.ID, producer.Epoch)
+			if !open {
+				switch op.h.Verify(string(op.txnID), producer, txnfsm.TP{Topic: topic, Partition: part.partition}) {
+				case txn.Unknown:
+					ends = storage.AnyTxn
+				case txn.Without: // it may still be one that was written before
+					ends = storage.NoTxn
+				case txn.Within:
+				}
+			}
+		}
+		part.info, err = part.p.AppendInTxn(part.records, op.acks, storage.FromClient, now, &op.woken, ends)
+		if !errors.Is(err, storage.ErrOpensTxn) || ends == storage.NoTxn {
+			return err
+		}
+		b.SetBaseOffset(0) // it was given one already
+	}
 	return err
 }
 
@@ -392,7 +436,7 @@ func (op *produceOp) free() {
 	clear(op.topics)
 	clear(op.cancels)
 	op.h, op.r, op.timer = nil, nil, nil
-	op.transactional, op.unauthorized = false, false
+	op.txnID, op.unauthorized = nil, false
 	op.parts, op.topics, op.cancels = op.parts[:0], op.topics[:0], op.cancels[:0]
 	producePool.Put(op)
 }

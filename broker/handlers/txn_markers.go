@@ -63,6 +63,10 @@ func (h *Markers) Write(list []txn.Marker, done func(codes [][]int16)) {
 // write appends one marker, and waits for it without waiting here.
 func (op *markersOp) write(i, j int, now time.Time) {
 	m, tp := &op.list[i], op.list[i].Parts[j]
+	if m.Producer < 0 || m.Epoch < 0 {
+		op.codes[i][j] = kerr.InvalidRequest.Code // it would be nobody's marker
+		return
+	}
 	p, err := op.h.Replicas.Lookup(tp.Topic, tp.Partition)
 	if err != nil || p.Log() == nil {
 		op.codes[i][j] = kerr.UnknownTopicOrPartition.Code

@@ -198,7 +198,7 @@ func (h *Transactions) writeMarkers(_ context.Context, r *server.Request) error 
 	return nil
 }
 
-// markersResponse names each producer and each of its partitions once.
+// markersResponse names each producer with partitions, and each of these, once.
 func markersResponse(markers []txn.Marker, codes [][]int16) *kmsg.WriteTxnMarkersResponse {
 	resp := kmsg.NewPtrWriteTxnMarkersResponse()
 	type place struct{ marker, topic int }
@@ -206,6 +206,9 @@ func markersResponse(markers []txn.Marker, codes [][]int16) *kmsg.WriteTxnMarker
 	seen := map[int64]map[fsm.TP]*int16{}
 	for i := range markers {
 		id := markers[i].Producer
+		if len(markers[i].Parts) == 0 {
+			continue
+		}
 		if _, has := producers[id]; !has {
 			producers[id], topics[id], seen[id] = len(resp.Markers), map[string]place{}, map[fsm.TP]*int16{}
 			m := kmsg.NewWriteTxnMarkersResponseMarker()

@@ -59,6 +59,16 @@ func (s *scrape) Collect(out chan<- prometheus.Metric) {
 	if s.ZooKeeper != nil {
 		s.zookeeper()
 	}
+	if s.Transactions != nil {
+		s.transactions()
+	}
+}
+
+func (s *scrape) transactions() {
+	const p = "kafka_coordinator_transaction_transactionmarkerchannelmanager_"
+	unknown, retries := s.Transactions.Stats()
+	s.gauge(p+"unknowndestinationqueuesize", "Transactions that wait for a partition to get a leader that takes its marker.", float64(unknown))
+	s.gauge(p+"logappendretryqueuesize", "Transactions whose completion could not be recorded yet.", float64(retries))
 }
 
 func (s *scrape) emit(kind prometheus.ValueType, name, help string, v float64, labels []string) {

@@ -4,6 +4,7 @@ import (
 	"gregor/broker/handlers"
 	"gregor/broker/server"
 	"gregor/controller"
+	"gregor/coordinator/txn"
 	"gregor/internal/meter"
 	"gregor/replication"
 	"gregor/storage"
@@ -49,7 +50,9 @@ type Sources struct {
 	Replicas   *replication.Manager
 	Store      *storage.Manager
 	Controller *controller.Controller
-	ZooKeeper  *zkmeta.Client
+	// Transactions is the transaction coordinator.
+	Transactions *txn.Coordinator
+	ZooKeeper    *zkmeta.Client
 	// ControllerKnown says whether this broker knows who the controller is.
 	ControllerKnown func() bool
 }

@@ -13,6 +13,7 @@ import (
 
 	"gregor/coordinator/group/fsm"
 	"gregor/coordinator/led"
+	"gregor/coordinator/led/ledtest"
 	"gregor/wire/record"
 )
 
@@ -36,7 +37,7 @@ func fetched(t *testing.T, c *Coordinator, group string, partition int32) int64 
 }
 
 func TestAnAnswerWaitsForItsRecordToBeCommitted(t *testing.T) {
-	log := &memLog{held: true}
+	log := held()
 	c := lead(t, testOptions(), log)
 	_, answered := put(c, "g", 0, 5)
 	if *answered || fetched(t, c, "g", 0) != -1 {
@@ -45,17 +46,17 @@ func TestAnAnswerWaitsForItsRecordToBeCommitted(t *testing.T) {
 	if list, _ := c.Fetch("g", []fsm.TP{{Topic: "t"}}, false, true); list[0].Code != kerr.UnstableOffsetCommit.Code {
 		t.Errorf("a reader that wants stable offsets gets code %d", list[0].Code)
 	}
-	log.release(nil)
+	log.Release(nil)
 	if !*answered || fetched(t, c, "g", 0) != 5 {
 		t.Fatal("a replicated commit does not count")
 	}
 }
 
 func TestARefusedRecordIsAnsweredAndDoesNotCount(t *testing.T) {
-	log := &memLog{}
+	log := new(ledtest.Log)
 	c := lead(t, testOptions(), log)
 	put(c, "g", 0, 5)
-	log.refuse = errNotLeader
+	log.Refuse(errNotLeader)
 	code, answered := put(c, "g", 0, 6)
 	if !*answered || code != kerr.NotCoordinator.Code || fetched(t, c, "g", 0) != 5 {
 		t.Errorf("answered %v with %d, offset %d", *answered, code, fetched(t, c, "g", 0))
@@ -63,7 +64,7 @@ func TestARefusedRecordIsAnsweredAndDoesNotCount(t *testing.T) {
 }
 
 func TestTheNextCoordinatorReadsWhatWasCommitted(t *testing.T) {
-	log := &memLog{}
+	log := new(ledtest.Log)
 	c := lead(t, testOptions(), log)
 	for i := range int64(100) {
 		put(c, fmt.Sprintf("g%d", i%10), int32(i/10), i)
@@ -93,7 +94,7 @@ func TestTheNextCoordinatorReadsWhatWasCommitted(t *testing.T) {
 }
 
 func TestACorruptRecordStopsItsKeyOnly(t *testing.T) {
-	log := &memLog{}
+	log := new(ledtest.Log)
 	c := lead(t, testOptions(), log)
 	put(c, "g", 0, 1)
 	put(c, "g", 1, 2)
@@ -136,7 +137,7 @@ func join(c *Coordinator, group, id, newID string, session int32, done func(*fsm
 
 func TestAJoinIsAnsweredAfterTheInitialDelayAndAMemberIsMissedAfterItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, stop := start(t, testOptions(), &memLog{})
+		c, stop := start(t, testOptions(), new(ledtest.Log))
 		defer stop()
 		began := time.Now()
 		var answer atomic.Pointer[fsm.JoinResult]
@@ -168,7 +169,7 @@ func TestAJoinIsAnsweredAfterTheInitialDelayAndAMemberIsMissedAfterItsSession(t 
 
 func TestACommitThatIsNotReplicatedInTimeIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &memLog{held: true}
+		log := held()
 		c, stop := start(t, testOptions(), log)
 		defer stop()
 		list := []fsm.Commit{{TP: fsm.TP{Topic: "t"}, Offset: fsm.Offset{Offset: 1, ExpireTime: -1}}}
@@ -179,13 +180,13 @@ func TestACommitThatIsNotReplicatedInTimeIsAnswered(t *testing.T) {
 		if !answered || list[0].Code != kerr.RequestTimedOut.Code {
 			t.Errorf("answered %v with %d", answered, list[0].Code)
 		}
-		log.release(nil)
+		log.Release(nil)
 	})
 }
 
 func TestOffsetsExpireAndLeaveTombstones(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &memLog{}
+		log := new(ledtest.Log)
 		c, stop := start(t, testOptions(), log)
 		put(c, "old", 0, 1)
 		time.Sleep(4 * 24 * time.Hour)
@@ -208,7 +209,7 @@ func TestOffsetsExpireAndLeaveTombstones(t *testing.T) {
 }
 
 func TestWhoWaitsIsAnsweredWhenThePartitionGoes(t *testing.T) {
-	log := &memLog{}
+	log := new(ledtest.Log)
 	c := lead(t, testOptions(), log)
 	var res *fsm.JoinResult
 	join(c, "g", "", "m1", 10_000, func(r *fsm.JoinResult) { res = r })
@@ -223,7 +224,7 @@ func TestFiveThousandMembersRebalance(t *testing.T) {
 	const n = 5000
 	opt := testOptions()
 	opt.Groups.InitialDelay = 0
-	c := lead(t, opt, &memLog{})
+	c := lead(t, opt, new(ledtest.Log))
 	run, stop := context.WithCancel(t.Context())
 	defer stop()
 	go c.Run(run)
@@ -267,7 +268,7 @@ func TestFiveThousandMembersRebalance(t *testing.T) {
 }
 
 func BenchmarkLoad(b *testing.B) {
-	log := &memLog{}
+	log := new(ledtest.Log)
 	c := lead(b, testOptions(), log)
 	const offsets = 1_000_000
 	for g := range 1000 {
@@ -285,7 +286,7 @@ func BenchmarkLoad(b *testing.B) {
 }
 
 func BenchmarkCommit(b *testing.B) {
-	c := lead(b, testOptions(), &memLog{})
+	c := lead(b, testOptions(), new(ledtest.Log))
 	b.ReportAllocs()
 	for i := range b.N {
 		list := []fsm.Commit{{TP: fsm.TP{Topic: "t", Partition: int32(i % 10)}, Offset: fsm.Offset{Offset: int64(i), LeaderEpoch: -1, ExpireTime: -1}}}
@@ -294,7 +295,7 @@ func BenchmarkCommit(b *testing.B) {
 }
 
 func BenchmarkHeartbeat(b *testing.B) {
-	c := lead(b, testOptions(), &memLog{})
+	c := lead(b, testOptions(), new(ledtest.Log))
 	join(c, "g", "", "m", 60_000, func(*fsm.JoinResult) {})
 	b.ReportAllocs()
 	for range b.N {

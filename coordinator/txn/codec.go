@@ -54,7 +54,11 @@ func readValue(value []byte, topic func([]byte) string) (*kmsg.TxnMetadataValue,
 	b := kbin.Reader{Src: value[2:]}
 	v := &kmsg.TxnMetadataValue{ProducerID: b.Int64(), ProducerEpoch: b.Int16(), TimeoutMillis: b.Int32(), State: kmsg.TransactionState(b.Int8())}
 	const leastTopic, leastPartition = 2 + 4, 4
-	for n := bounded(&b, leastTopic); n > 0 && b.Ok(); n-- {
+	n := bounded(&b, leastTopic)
+	if n >= 0 {
+		v.Topics = []kmsg.TxnMetadataValueTopic{} // which is not null
+	}
+	for ; n > 0 && b.Ok(); n-- {
 		t := kmsg.TxnMetadataValueTopic{Topic: topic(b.Span(int(b.Int16())))}
 		m := bounded(&b, leastPartition)
 		t.Partitions = make([]int32, 0, max(m, 0))

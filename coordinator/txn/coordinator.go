@@ -30,9 +30,7 @@ type Options struct {
 	// NewProducerID returns a producer id that no other has been given.
 	NewProducerID func(ctx context.Context) (int64, error)
 	Brokers       Brokers
-	// Loaded is told how long it took to load a partition; may be nil.
-	Loaded func(time.Duration)
-	Log    logrus.FieldLogger
+	Log           logrus.FieldLogger
 }
 
 // Brokers is the cluster as the sender of markers sees it.

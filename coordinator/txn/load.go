@@ -30,9 +30,6 @@ func (s *shard) Load(waited time.Duration) {
 		took := time.Since(begun)
 		s.c.opt.Log.Infof("Finished loading %d transaction metadata from __transaction_state-%d in %d milliseconds, of which %d milliseconds was spent waiting",
 			n, s.id, took.Milliseconds(), waited.Milliseconds())
-		if s.c.opt.Loaded != nil {
-			s.c.opt.Loaded(took)
-		}
 	}
 }
 

@@ -51,8 +51,8 @@ func (e *errand) marked(codes []int16) {
 	e.s.event(e.t, func(_ int64, out *fsm.Out) { e.t.Marked(e.m, codes, out) })
 }
 
-// failed is marked with one code for all.
-func (e *errand) failed(code int16) {
+// allMarked is marked with one code for all.
+func (e *errand) allMarked(code int16) {
 	codes := make([]int16, len(e.m.Parts))
 	for i := range codes {
 		codes[i] = code
@@ -108,31 +108,34 @@ func (c *Coordinator) dispatch(e *errand) {
 
 // search is for partitions without a leader: there will be one, or they are no more.
 func (c *Coordinator) search(e *errand) {
-	c.lost.Add(1)
 	if e.m.Attempt < goneAfter {
 		c.again(e)
 		return
 	}
-	c.shards.Go(func() {
-		codes := make([]int16, len(e.m.Parts))
-		for i, tp := range e.m.Parts {
-			gone, err := c.opt.Brokers.Gone(c.shards.Context(), tp)
-			if err != nil || !gone {
-				codes[i] = kerr.LeaderNotAvailable.Code
+	c.shards.Go(func() { // ZooKeeper is asked
+		var gone, left []fsm.TP
+		for _, tp := range e.m.Parts {
+			if is, err := c.opt.Brokers.Gone(c.shards.Context(), tp); err != nil || !is {
+				left = append(left, tp)
 				continue
 			}
+			gone = append(gone, tp)
 			c.opt.Log.Infof("Partition %s-%d does not exist any more: transactional id %s goes on without its marker", tp.Topic, tp.Partition, e.t.ID())
 		}
-		c.lost.Add(-1)
-		e.marked(codes)
+		if len(gone) > 0 {
+			(&errand{s: e.s, t: e.t, m: e.m.Of(gone)}).allMarked(0)
+		}
+		if len(left) > 0 {
+			c.again(&errand{s: e.s, t: e.t, m: e.m.Of(left)})
+		}
 	})
 }
 
-// again has an errand without leaders tried again.
+// again has an errand without leaders tried again after a pause.
 func (c *Coordinator) again(e *errand) {
-	m := *e.m
-	m.Attempt++
-	next := &errand{s: e.s, t: e.t, m: &m}
+	c.lost.Add(1)
+	next := &errand{s: e.s, t: e.t, m: e.m.Of(e.m.Parts)}
+	next.m.Attempt++
 	c.timers.Set(nowMillis()+pause(e.m.Attempt).Milliseconds(), func() {
 		c.lost.Add(-1)
 		c.dispatch(next)
@@ -244,7 +247,7 @@ func (s *sender) deliver(ctx context.Context, batch []*errand) {
 			s.c.opt.Log.Infof("Transaction markers for broker %d are sent again: %v", s.broker, err)
 		}
 		for _, e := range wanted {
-			e.failed(kerr.NetworkException.Code)
+			e.allMarked(kerr.NetworkException.Code)
 		}
 		return
 	}

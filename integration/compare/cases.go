@@ -34,6 +34,7 @@ var newest = map[kmsg.Key]int16{
 	kmsg.LeaderAndISR: 4, kmsg.StopReplica: 3, kmsg.UpdateMetadata: 6,
 	kmsg.JoinGroup: 7, kmsg.SyncGroup: 5, kmsg.Heartbeat: 4, kmsg.LeaveGroup: 4, kmsg.OffsetCommit: 8, kmsg.OffsetFetch: 7, kmsg.OffsetDelete: 0,
 	kmsg.ListGroups: 4, kmsg.DescribeGroups: 5, kmsg.DeleteGroups: 2,
+	kmsg.AddPartitionsToTxn: 2, kmsg.AddOffsetsToTxn: 2, kmsg.EndTxn: 2, kmsg.WriteTxnMarkers: 0, kmsg.TxnOffsetCommit: 3,
 }
 
 // possible is the error codes that 2.7.2 can answer to a request type on a plaintext listener without an authorizer, apart from disk and
@@ -52,7 +53,12 @@ var possible = map[kmsg.Key][]int{
 	kmsg.ListOffsets:             {0, 3, 6, 42, 43, 56, 74, 75, 78},
 	kmsg.OffsetForLeaderEpoch:    {0, 3, 6, 56, 74, 75},
 	kmsg.DeleteRecords:           {0, 1, 3, 6, 7, 17, 44, 56},
-	kmsg.InitProducerID:          {0, 15, 16, 42},
+	kmsg.InitProducerID:          {0, 14, 15, 16, 42, 47, 50, 51, 90},
+	kmsg.AddPartitionsToTxn:      {0, 3, 14, 15, 16, 29, 42, 47, 49, 51, 55, 90},
+	kmsg.AddOffsetsToTxn:         {0, 14, 15, 16, 42, 47, 49, 51, 90},
+	kmsg.EndTxn:                  {0, 14, 15, 16, 42, 47, 48, 49, 51, 90},
+	kmsg.WriteTxnMarkers:         {0, 3, 6, 7, 19, 20, 43, 47, 52, 56},
+	kmsg.TxnOffsetCommit:         {0, 3, 12, 14, 15, 16, 22, 24, 25, 28, 47, 82},
 	kmsg.ApiVersions:             {0, 35, 42},
 	kmsg.LeaderAndISR:            {0, 11, 56, 77},
 	kmsg.StopReplica:             {0, 11, 56, 77},
@@ -99,6 +105,9 @@ var worlds = []world{
 	{name: "failing", config: map[string]string{"auto.create.topics.enable": "false", "delete.topic.enable": "false",
 		"replica.high.watermark.checkpoint.interval.ms": "300"}, dirs: 2, cases: failingCases},
 	{name: "groups", config: map[string]string{"offsets.topic.num.partitions": "3", "group.initial.rebalance.delay.ms": "0"}, dirs: 1, cases: groupCases},
+	{name: "transactions", config: map[string]string{"offsets.topic.num.partitions": "3", "transaction.state.log.num.partitions": "3",
+		"group.initial.rebalance.delay.ms": "0", "transaction.max.timeout.ms": "60000", "auto.create.topics.enable": "false",
+		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200"}, dirs: 1, cases: txnCases},
 	{name: "deposed", config: map[string]string{"auto.create.topics.enable": "true", "default.replication.factor": "3"}, dirs: 1, cases: deposedCases},
 }
 

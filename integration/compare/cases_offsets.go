@@ -130,15 +130,14 @@ func producerIDCases() []Case {
 		}}
 	}
 	late := func(c Case) Case { c.Min = 3; return c }
-	deliberate := func(c Case) Case { c.Deliberate = noTransactions; return c }
 	return []Case{
 		i("idempotent", func(*kmsg.InitProducerIDRequest) {}),
 		i("no time", func(r *kmsg.InitProducerIDRequest) { r.TransactionTimeoutMillis = 0 }),
 		i("negative time", func(r *kmsg.InitProducerIDRequest) { r.TransactionTimeoutMillis = -1 }),
 		i("empty transactional id", func(r *kmsg.InitProducerIDRequest) { r.TransactionalID = ptr("") }),
-		deliberate(i("transactional, time-out too large", func(r *kmsg.InitProducerIDRequest) {
+		i("transactional, time-out too large", func(r *kmsg.InitProducerIDRequest) {
 			r.TransactionalID, r.TransactionTimeoutMillis = ptr("txn"), 1<<30
-		})),
+		}),
 		late(i("id and epoch", func(r *kmsg.InitProducerIDRequest) { r.ProducerID, r.ProducerEpoch = 5, 3 })),
 		late(i("id without epoch", func(r *kmsg.InitProducerIDRequest) { r.ProducerID = 5 })),
 		late(i("epoch without id", func(r *kmsg.InitProducerIDRequest) { r.ProducerEpoch = 5 })),

@@ -28,8 +28,6 @@ var logTopics = map[string]map[string]*string{
 // oldFormats is the reason for all that message formats v0 and v1 would need.
 const oldFormats = "message formats v0 and v1 are not there yet"
 
-const noTransactions = "transactions are not there yet"
-
 func prepareLogs(version int16, names ...string) Case {
 	return Case{Key: kmsg.CreateTopics, Name: fmt.Sprintf("prepared for %v, v%d", names, version), Min: 5, Max: 5, Build: func(b *Broker, v int16) kmsg.Request {
 		var ts []newTopic

@@ -117,6 +117,9 @@ type Pending struct {
 	offset     int64 // of the marker
 }
 
+// OpensTxn says that the batch would begin a transaction.
+func (p *Pending) OpensTxn() bool { return p.opensTxn }
+
 type pendingKind uint8
 
 const (
@@ -165,6 +168,12 @@ func (m *Manager) producer(id int64) *producer {
 		return nil
 	}
 	return m.s.producers[id]
+}
+
+// InTxn says whether a producer has a transaction open under an epoch.
+func (m *Manager) InTxn(id int64, epoch int16) bool {
+	p := m.producer(id)
+	return p != nil && p.epoch == epoch && p.txnFirstOffset >= 0
 }
 
 func checkData(p *producer, h *record.Header, origin Origin) (Pending, error) {

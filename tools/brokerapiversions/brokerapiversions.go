@@ -135,6 +135,9 @@ func name(key int16) string {
 	if n, ok := javaNames[key]; ok {
 		return n
 	}
+	if _, _, ok := wire.Versions(key); !ok {
+		return "" // it came after 2.7
+	}
 	return wire.APIName(key)
 }
 

@@ -32,15 +32,16 @@ func (t *Txn) AddPartitions(now int64, p Producer, parts []TP, w Waiter, out *Ou
 		out.reply(failed(w, code))
 		return
 	}
-	all := t.with(parts)
-	if t.state == Ongoing && len(all) == len(t.parts) {
-		out.reply(Reply{To: w}) // asked before
-		return
-	}
 	c := t.same(Ongoing, now)
-	if c.parts = all; t.state != Ongoing {
+	if c.parts = t.with(parts); t.state != Ongoing {
 		c.started = now
 	}
+	t.promise(c, w, out)
+}
+
+// promise has a change recorded and then answers that it is in effect. What is asked for again is recorded again: a coordinator that is
+// deposed and does not know it yet must not answer out of its memory, since the producer may be in its next transaction by now.
+func (t *Txn) promise(c change, w Waiter, out *Out) {
 	t.record(c, out, func(_ int64, code int16, out *Out) { out.reply(Reply{To: w, Code: code}) })
 	out.Writes[len(out.Writes)-1].waiter = w
 }
@@ -81,9 +82,11 @@ func (t *Txn) End(now int64, p Producer, commit bool, w Waiter, out *Out) {
 			t.decide(now, commit, out, func(code int16, out *Out) { out.reply(Reply{To: w, Code: code}) }, w)
 			return
 		case CompleteCommit, CompleteAbort:
-			if commit != (t.state == CompleteCommit) {
-				code = kerr.InvalidTxnState.Code
+			if commit == (t.state == CompleteCommit) {
+				t.promise(t.same(t.state, t.updated), w, out)
+				return
 			}
+			code = kerr.InvalidTxnState.Code
 		case PrepareCommit, PrepareAbort:
 			code = kerr.ConcurrentTransactions.Code
 			if commit != (t.state == PrepareCommit) {
@@ -179,7 +182,9 @@ func (t *Txn) Marked(m *Markers, codes []int16, out *Out) {
 			out.note("The marker of %s for %s-%d is refused for ever (%v): a newer coordinator or producer has been there. Its transaction is left to them",
 				t.id, tp.Topic, tp.Partition, kerr.ErrorForCode(codes[i]))
 		default:
-			again = append(again, tp)
+			if slices.Contains(t.parts, tp) { // another attempt may have been better
+				again = append(again, tp)
+			}
 		}
 	}
 	t.parts = without(t.parts, done)

@@ -68,7 +68,7 @@ func (t *Txn) bump(now int64, q *Init, w Waiter, out *Out) {
 	c.lastProducer, c.lastEpoch = t.producer, noEpoch
 	switch e := q.Expected; {
 	case e != nil && t.epoch != noEpoch && e.Epoch != t.epoch && e.Epoch == t.lastEpoch:
-		c.lastEpoch = t.lastEpoch
+		c.lastProducer, c.lastEpoch = t.lastProducer, t.lastEpoch
 		t.init(c, w, out)
 		return
 	case e != nil && t.epoch != noEpoch && e.Epoch != t.epoch:

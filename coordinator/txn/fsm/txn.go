@@ -28,11 +28,12 @@ const (
 	Dead
 )
 
-var stateNames = [...]string{"Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead"}
+// The last name is of a state that Kafka has on the way to PrepareAbort, and that is never seen here.
+var stateNames = [...]string{"Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort", "Dead", "PrepareEpochFence"}
 
 func (s State) String() string { return stateNames[s] }
 
-// ParseState finds a state by its name; PrepareEpochFence, which newer clients may ask for, is never seen here.
+// ParseState finds a state by its name.
 func ParseState(name string) (State, bool) {
 	i := slices.Index(stateNames[:], name)
 	return State(i), i >= 0
