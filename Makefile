@@ -41,10 +41,16 @@ bench:
 
 .PHONY: interop bench-peer golden
 
-# Clients that no one here wrote, against Gregor and against Apache Kafka 2.7.2. FULL=1: each producer, codec and consumer.
+# Clients that no one here wrote, against Gregor and against Apache Kafka 2.7.2. FULL=1: each producer, codec and consumer. RERUN=1: a
+# test that fails is run once more by itself, and said to have failed; what fails twice fails.
+RERUN_TESTS = gotest.tools/gotestsum@v1.13.0 --format standard-verbose --rerun-fails=1 --rerun-fails-max-failures 5 --rerun-fails-run-root-test
 interop: build
 	scripts/dev/interop-setup.sh
+ifdef RERUN
+	GREGOR_INTEROP=1 $(GO) run $(RERUN_TESTS) --packages ./integration/... -- -count=1 -timeout 120m
+else
 	GREGOR_INTEROP=1 $(GO) test -count=1 -timeout 120m -v ./integration/...
+endif
 
 # The same load on Apache Kafka 2.7.2 and on Gregor. SECONDS=5 is short; ROWS="produce-1k fetch" chooses. CLUSTER=1: three
 # brokers of each.
@@ -69,3 +75,13 @@ soak: build
 # FAULTS=kill,cut KINDS=gregor,kafka,gregor ZK=debian IBP=2.6.
 torture: build
 	GREGOR_TORTURE=1 SEED=$(SEED) SECONDS=$(SECONDS) WORKLOAD=$(WORKLOAD) FAULTS=$(FAULTS) KINDS=$(KINDS) ZK=$(ZK) IBP=$(IBP) KEEP=$(KEEP) $(GO) test -count=1 -timeout 24h -v -run TestTorture ./integration/torture
+
+.PHONY: image compose-test
+
+# The image gregor:latest, from scratch: the binary, and links named after the scripts. IMAGE=name.
+image: build
+	IMAGE=$(or $(IMAGE),gregor:latest) scripts/dev/image.sh
+
+# docker-compose.yml and docker-compose-single.yml on the Docker engine that is running; KAFKA_STACK_DIR=checkout tries the public stacks too.
+compose-test: build
+	scripts/dev/compose-test.sh

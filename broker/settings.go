@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/sirupsen/logrus"
@@ -49,7 +50,14 @@ func (s *topicSettings) rebase(b *config.Broker) storage.Config {
 
 func effective(b *config.Broker, overrides map[string]string) (topicSetting, []error) {
 	t, bad := b.Topic(overrides)
-	return topicSetting{overrides, t.Storage(), t.MinISR()}, bad
+	log := t.Storage()
+	if v, err := config.ParseVersion(overrides["message.format.version"]); err == nil && v > b.InterBrokerVersion {
+		plain, _ := b.Topic(nil)
+		log.Magic = plain.Storage().Magic
+		bad = append(bad, fmt.Errorf("message.format.version=%s is not compatible with inter.broker.protocol.version=%s, whose brokers could not read it",
+			v, b.InterBrokerVersion))
+	}
+	return topicSetting{overrides, log, t.MinISR()}, bad
 }
 
 // set takes over a topic's overrides as they stand in ZooKeeper, and returns what is in effect.

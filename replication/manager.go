@@ -75,7 +75,7 @@ type Manager struct {
 
 	// state serialises the controller's requests.
 	state struct {
-		sync.Mutex
+		turn
 		controllerEpoch int32
 	}
 
@@ -85,6 +85,13 @@ type Manager struct {
 		count  int
 	}
 }
+
+// turn is a mutex for who may wait long while holding it: LeaderAndIsr may ask ZooKeeper for settings. It is a channel, so that in a
+// testing/synctest bubble, where a goroutine that waits for a Mutex counts as busy, time goes on meanwhile.
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
 
 // New makes a Manager without partitions: LeaderAndIsr brings them.
 func New(opt Options) *Manager {
@@ -96,6 +103,7 @@ func New(opt Options) *Manager {
 	}
 	opt.Fetching.setDefaults()
 	m := &Manager{opt: opt}
+	m.state.turn = make(turn, 1)
 	m.fetchers, m.movers = newFetchers(m), newMovers(m)
 	m.mu.topics = map[string]map[int32]*Partition{}
 	return m

@@ -1,9 +1,11 @@
 package replication
 
 import (
+	"fmt"
 	"slices"
 
 	"gregor/storage"
+	"gregor/wire/record"
 )
 
 // Isolation bounds how far a reader sees.
@@ -43,6 +45,9 @@ type ReadResult struct {
 	DivergingEpoch  int32
 	DivergingEnd    int64
 	CompressionType int8
+	// Magic and DownConvert are the topic's message format, and whether readers that know older ones only may be served.
+	Magic       int8
+	DownConvert bool
 }
 
 // noneAborted is an empty list, which a read of committed records has and any other has not.
@@ -65,7 +70,8 @@ func (p *Partition) Read(q *ReadRequest, res *ReadResult) error {
 	res.LastStable = log.LastStableOffset()
 	res.HighWatermark = log.HighWatermark()
 	res.LogEnd = log.LogEndOffset()
-	res.CompressionType = log.Config().Compression
+	cfg := log.Config()
+	res.CompressionType, res.Magic, res.DownConvert = cfg.Compression, cfg.Magic, cfg.DownConvert
 	if q.LastFetchedEpoch != NoEpoch {
 		epoch, end := p.endOfEpoch(log, q.LastFetchedEpoch)
 		if epoch == NoEpoch || end < 0 {
@@ -115,6 +121,9 @@ func (p *Partition) Read(q *ReadRequest, res *ReadResult) error {
 // endOfEpoch finds the largest epoch not above epoch and where it ends; -1, -1 if the log cannot tell. An epoch enters the log's
 // own list with its first record only, so the leader's present epoch is looked at here.
 func (p *Partition) endOfEpoch(log *storage.Log, epoch int32) (int32, int64) {
+	if !log.KeepsEpochs() {
+		return NoEpoch, -1
+	}
 	latest, ok := log.LatestEpoch()
 	if p.mu.leading {
 		switch {
@@ -182,10 +191,13 @@ func (p *Partition) OffsetByTimestamp(ts int64, iso Isolation, client bool, curr
 		epoch := NoEpoch
 		if e, ok := log.EarliestEpoch(); ok {
 			epoch = e
-		} else if p.mu.leading && log.LogEndOffset() == log.LogStartOffset() {
+		} else if p.mu.leading && log.KeepsEpochs() && log.LogEndOffset() == log.LogStartOffset() {
 			epoch = p.mu.LeaderEpoch // what the first record will have; Kafka notes a leader's epoch before there is one
 		}
 		return storage.TimestampOffset{Timestamp: -1, Offset: log.LogStartOffset(), LeaderEpoch: epoch}, true, nil
+	}
+	if log.Config().Magic == 0 {
+		return none, false, &record.UnsupportedForMessageFormatError{Reason: fmt.Sprintf("offsets of %v cannot be searched by timestamp, as its message format has none", p.tp)}
 	}
 	found, ok, err := log.OffsetByTimestamp(ts)
 	if err != nil {

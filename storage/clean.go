@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"gregor/storage/offsetmap"
 	"gregor/storage/producerstate"
 	"gregor/storage/txnindex"
+	"gregor/wire/compress"
 	"gregor/wire/record"
 )
 
@@ -312,6 +314,7 @@ type groupWash struct {
 	withTxnIndex bool
 	done         []*cleanedSegment // the last one is being written
 	keepDeletes  bool
+	first        record.Iter // finds the first offset within a compressed message
 }
 
 func (g *groupWash) out() *cleanedSegment { return g.done[len(g.done)-1] }
@@ -370,7 +373,8 @@ func (g *groupWash) batch(b []byte, h *record.Header) error {
 	} else {
 		discard = g.txns.data(h)
 	}
-	untouched := h.BaseOffset > g.latest
+	// A compressed message of an old format tells only its last offset; what it holds is looked at one by one.
+	untouched := h.BaseOffset > g.latest && (h.Magic >= 2 || h.Codec() == compress.None)
 	last := h.HasProducerID() && g.isLast(h)
 	if discard && !last && !untouched {
 		g.stats.readRecords += int64(h.Count)
@@ -454,13 +458,19 @@ func (g *groupWash) makeRoom(b []byte, h *record.Header) error {
 	if s.fits(h.LastOffset()) && s.end()+int64(len(b))+slack < math.MaxInt32 {
 		return nil
 	}
-	if h.Magic < 2 {
-		return errors.New("offsets of an old message format lie too far from the segment's first")
+	base := h.BaseOffset
+	if h.Magic < 2 && h.Codec() != compress.None {
+		g.first.Reset(b, maxDecompressed)
+		if !g.first.Next() {
+			return cmp.Or(g.first.Err(), errors.New("a compressed message holds none"))
+		}
+		base = g.first.Record.Offset
+		g.first.Close()
 	}
 	if err := s.write(); err != nil {
 		return err
 	}
-	return g.open(h.BaseOffset)
+	return g.open(base)
 }
 
 // slack is by how much a batch may grow when it is compressed anew.

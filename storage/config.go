@@ -26,6 +26,9 @@ type Config struct {
 	FileDeleteDelayMs int64 // file.delete.delay.ms
 	Preallocate       bool  // preallocate: accepted, without effect (Kafka trims what it preallocates)
 
+	Magic       int8 // message.format.version: the message format in which clients' records are stored, 0 to 2
+	DownConvert bool // message.downconversion.enable: for readers that know older formats only
+
 	MaxMessageBytes          int32 // max.message.bytes
 	LogAppendTime            bool  // message.timestamp.type=LogAppendTime
 	TimestampDifferenceMaxMs int64 // message.timestamp.difference.max.ms
@@ -50,6 +53,8 @@ func DefaultConfig() Config {
 		FlushMessages:            math.MaxInt64,
 		FlushMs:                  math.MaxInt64,
 		FileDeleteDelayMs:        60_000,
+		Magic:                    2,
+		DownConvert:              true,
 		MaxMessageBytes:          1048588,
 		TimestampDifferenceMaxMs: math.MaxInt64,
 		Compression:              CompressionProducer,

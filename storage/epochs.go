@@ -5,10 +5,47 @@ import (
 	"gregor/storage/leaderepoch"
 )
 
+// KeepsEpochs reports whether the log remembers leader epochs. Message formats v0 and v1 have no place for them: a log of these is
+// truncated by the high watermark.
+func (l *Log) KeepsEpochs() bool { return l.cfg.Load().Magic >= 2 }
+
+// setConfig takes over other settings. Leader epochs end with message format v2: what is appended from then on does not carry them.
+func (l *Log) setConfig(cfg *Config) {
+	was := l.cfg.Swap(cfg)
+	if was.Magic == cfg.Magic {
+		return
+	}
+	if cfg.Magic < was.Magic {
+		l.m.log.Warnf("%v: the message format has been set back from v%d to v%d", l.tp, was.Magic, cfg.Magic)
+	}
+	if cfg.Magic >= 2 {
+		return
+	}
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.usable() != nil || l.KeepsEpochs() {
+		return
+	}
+	if err := l.dropEpochsLocked(); err != nil {
+		_ = l.ioError("removing the leader epochs", err) // which takes the directory offline
+	}
+}
+
+// dropEpochsLocked forgets the leader epochs, and removes their file.
+func (l *Log) dropEpochsLocked() error {
+	if l.epochs.Clear() {
+		l.m.log.Warnf("%v: the leader epochs are removed, as message format v%d knows none", l.tp, l.cfg.Load().Magic)
+	}
+	l.epochsDirty, l.epochsPending = false, false
+	return remove(l.m.fs, l.path()+"/"+leaderepoch.FileName)
+}
+
 // assignEpochLocked notes that a batch of an epoch begins at offset. The file follows with the next flush: recovery finds in the
 // batches past the recovery point what it lacks.
 func (l *Log) assignEpochLocked(epoch int32, offset int64) {
-	if epoch < 0 {
+	if epoch < 0 || !l.KeepsEpochs() {
 		return
 	}
 	if l.epochs.Assign(epoch, offset) || l.epochsPending {
@@ -24,7 +61,7 @@ func (l *Log) AssignEpoch(epoch int32, start int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if epoch >= 0 && l.epochs.Assign(epoch, start) {
+	if epoch >= 0 && l.KeepsEpochs() && l.epochs.Assign(epoch, start) {
 		l.epochsPending = true
 	}
 	return nil

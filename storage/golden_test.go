@@ -41,6 +41,7 @@ func goldenConfig(t *testing.T, settings map[string]string) Config {
 		case "message.timestamp.type":
 			cfg.LogAppendTime = v == "LogAppendTime"
 		case "message.format.version":
+			cfg.Magic = map[string]int8{"0.8.2": 0, "0.9.0": 0, "0.10.0": 1, "0.10.2": 1}[v]
 		default:
 			t.Fatalf("case has a setting the test does not know: %s", k)
 		}

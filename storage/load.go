@@ -3,7 +3,6 @@ package storage
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"math"
 	"slices"
@@ -58,7 +57,12 @@ func (m *Manager) loadLog(d *logDir, tp TopicPartition, name string, cfg *Config
 		l.cleaned.Store(cp.cleaned)
 	}
 	l.snapshotted = files.newestSnapshot
-	if files.epochs {
+	switch {
+	case files.epochs && !l.KeepsEpochs():
+		if err := l.dropEpochsLocked(); err != nil { // nobody else knows the log yet
+			return nil, err
+		}
+	case files.epochs:
 		if err := l.epochs.Load(m.fs, l.path()); err != nil {
 			var pe *fs.PathError
 			if errors.As(err, &pe) {
@@ -712,7 +716,7 @@ func (w *walker) batch(b []byte) error {
 		if !record.Batch(b).ValidCRC() {
 			return &record.CorruptError{Reason: fmt.Sprintf("the stored crc of the batch at offset %d is wrong", h.BaseOffset)}
 		}
-	} else if crc32.ChecksumIEEE(b[16:]) != h.CRC {
+	} else if !record.ValidLegacyCRC(b) {
 		return &record.CorruptError{Reason: fmt.Sprintf("the stored crc of the message at offset %d is wrong", h.BaseOffset)}
 	}
 	last := h.LastOffset()
@@ -730,7 +734,7 @@ func (w *walker) batch(b []byte) error {
 		w.lastIndexed = w.pos
 	}
 	if h.Magic >= 2 {
-		if e, ok := l.epochs.Latest(); h.LeaderEpoch >= 0 && (!ok || h.LeaderEpoch > e.Epoch) {
+		if e, ok := l.epochs.Latest(); h.LeaderEpoch >= 0 && l.KeepsEpochs() && (!ok || h.LeaderEpoch > e.Epoch) {
 			l.epochs.Assign(h.LeaderEpoch, h.BaseOffset)
 			l.epochsDirty = true
 		}

@@ -206,8 +206,8 @@ const (
 	NoTxn  int64 = -1
 )
 
-// AppendAsLeader assigns offsets and the leader epoch to the batch where it lies, checks it as Kafka does, and writes it once. The
-// records may be patched even if the append fails. The errors are those of package record, of producerstate, *BatchTooLargeError,
+// AppendAsLeader assigns offsets and the leader epoch to the batch where it lies, checks it as Kafka does, and writes it once. Records of
+// another message format than the log's (message.format.version) are converted. The records may be patched even if the append fails. The errors are those of package record, of producerstate, *BatchTooLargeError,
 // *NoSpaceError and *DirOfflineError.
 func (l *Log) AppendAsLeader(records []byte, leaderEpoch int32, origin Origin, now time.Time) (AppendInfo, error) {
 	return l.AppendInTxn(records, leaderEpoch, origin, now, AnyTxn)
@@ -227,6 +227,7 @@ func (l *Log) AppendInTxn(records []byte, leaderEpoch int32, origin Origin, now 
 		Now:              nowMs,
 		Codec:            compress.Codec(cfg.Compression), // CompressionProducer is record.KeepCodec
 		MaxBatchBytes:    int(cfg.MaxMessageBytes),
+		Magic:            cfg.Magic,
 	}
 	if cfg.LogAppendTime {
 		opt.TimestampType = record.LogAppendTime
@@ -251,8 +252,15 @@ func (l *Log) appendLeaderLocked(a *record.Analysis, cfg *Config, leaderEpoch in
 	if err := l.usable(); err != nil {
 		return info, err
 	}
-	v := a.Assign(l.leo.Load(), leaderEpoch, nowMs)
-	l.assignEpochLocked(leaderEpoch, v.FirstOffset)
+	v, err := a.Assign(l.leo.Load(), leaderEpoch, nowMs)
+	if err != nil {
+		return info, err
+	}
+	if v.Old {
+		l.oldFormatLocked()
+	} else {
+		l.assignEpochLocked(leaderEpoch, v.FirstOffset)
+	}
 	if len(v.Batch) > int(cfg.SegmentBytes) {
 		return info, &BatchTooLargeError{Partition: l.tp, Size: len(v.Batch), Limit: cfg.SegmentBytes}
 	}
@@ -262,7 +270,7 @@ func (l *Log) appendLeaderLocked(a *record.Analysis, cfg *Config, leaderEpoch in
 	}
 
 	var pending producerstate.Pending
-	hasProducer := v.Batch.HasProducerID()
+	hasProducer := !v.Old && v.Batch.HasProducerID()
 	if hasProducer {
 		pending, err = l.producers.Check(v.Batch, producerstate.Origin(origin))
 		if err != nil {
@@ -291,7 +299,11 @@ func (l *Log) appendLeaderLocked(a *record.Analysis, cfg *Config, leaderEpoch in
 		return info, l.ioError("append", err)
 	}
 	next := v.LastOffset + 1
-	seg.recent.Load().add(next, seg.size.Load())
+	if v.Old {
+		seg.addRecent(v.Batch)
+	} else {
+		seg.recent.Load().add(next, seg.size.Load())
+	}
 	l.leo.Store(next)
 	if hasProducer {
 		if err := l.applyProducerLocked(seg, &pending); err != nil {
@@ -364,7 +376,7 @@ func (l *Log) analyzeFollower(records []byte, info *AppendInfo) ([]byte, error) 
 		if err != nil {
 			return nil, err
 		}
-		if h.Magic >= 2 && !record.Batch(b).ValidCRC() {
+		if !validCRC(b, &h) {
 			return nil, &record.CorruptError{Reason: fmt.Sprintf("stored crc %d of the batch at offset %d of %v does not match", h.CRC, h.BaseOffset, l.tp)}
 		}
 		if info.Records == 0 {
@@ -397,12 +409,17 @@ func (l *Log) appendFollowerLocked(records []byte, info *AppendInfo, cfg *Config
 		b, next, _ := record.Next(rest) // analyzeFollower has been over them
 		if v := record.Batch(b); v.Magic() >= 2 {
 			l.assignEpochLocked(v.LeaderEpoch(), v.BaseOffset())
-		} else if l.epochs.Clear() {
-			l.epochsDirty = true // an old message format: truncation must go by the high watermark again
+		} else {
+			l.oldFormatLocked()
 		}
 		rest = next
 	}
-	seg, err := l.rollIfNeededLocked(cfg, len(records), info.FirstOffset, info.LastOffset, info.MaxTimestamp, time.Now().UnixMilli())
+	first := info.FirstOffset
+	if records[recordMagic] < 2 {
+		// A compressed message tells only its last offset, and none of those that it holds lies further before.
+		first = info.LastOffset - math.MaxInt32
+	}
+	seg, err := l.rollIfNeededLocked(cfg, len(records), first, info.LastOffset, info.MaxTimestamp, time.Now().UnixMilli())
 	if err != nil {
 		return err
 	}
@@ -433,6 +450,17 @@ func (l *Log) appendFollowerLocked(records []byte, info *AppendInfo, cfg *Config
 	l.leo.Store(info.LastOffset + 1)
 	l.producers.SetMapEnd(info.LastOffset + 1)
 	return nil
+}
+
+// recordMagic is where a batch, or a message, says which format it has.
+const recordMagic = record.PrefixSize - 1
+
+// oldFormatLocked follows an append in message format v0 or v1: truncation must go by the high watermark again.
+func (l *Log) oldFormatLocked() {
+	if l.epochs.Clear() {
+		l.m.log.Warnf("%v: the leader epochs are forgotten after an append in an old message format", l.tp)
+		l.epochsDirty = true
+	}
 }
 
 // rollIfNeededLocked returns the segment that takes the next append.

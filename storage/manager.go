@@ -507,7 +507,7 @@ func (m *Manager) UpdateConfig(topic string, cfg Config) {
 	_, shared := m.topic(TopicPartition{Topic: topic}, &cfg)
 	for _, l := range m.snapshot() {
 		if l.tp.Topic == topic {
-			l.cfg.Store(shared)
+			l.setConfig(shared)
 		}
 	}
 }
@@ -528,7 +528,7 @@ func (m *Manager) UpdateDefaults(defaults Config, effective func(topic string) C
 	}
 	for _, l := range m.snapshot() {
 		if cfg := shared[l.tp.Topic]; cfg != nil {
-			l.cfg.Store(cfg)
+			l.setConfig(cfg)
 		}
 	}
 }

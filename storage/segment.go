@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"gregor/internal/vfs"
 	"gregor/wire/record"
 )
 
@@ -42,7 +43,16 @@ type segment struct {
 	sinceIndex    int32 // bytes since the last index entry
 	interval      int32 // index.interval.bytes when the segment was opened
 	emptied       bool  // the log file may be longer than size: cut it before the next write
+	reserved      int32 // up to where the disk holds room for the log file, if that is past its end
+	unreserved    bool  // no further room is taken ahead
 }
+
+// A segment that has grown to reserveFrom is being written fast, or for long: from there on it takes its room on the disk in steps of
+// reserveStep. The file system spends up to a third of a write on finding room for it. What is left is given back by finish.
+const (
+	reserveFrom = 4 << 20
+	reserveStep = 32 << 20
+)
 
 const (
 	suffixStateNone uint32 = iota
@@ -88,6 +98,21 @@ func (r *recentEnds) find(offset int64) (pos, end int32, ok bool) {
 		return int32(p), -1, true
 	}
 	return 0, 0, false
+}
+
+// addRecent remembers where each of the messages just appended ended.
+func (s *segment) addRecent(messages []byte) {
+	r := s.recent.Load()
+	pos := s.size.Load() - int32(len(messages))
+	for rest := messages; len(rest) > 0; {
+		b, next, err := record.Next(rest)
+		if err != nil {
+			return // what is not remembered is looked up
+		}
+		pos += int32(len(b))
+		r.add(record.Batch(b).BaseOffset()+1, pos)
+		rest = next
+	}
 }
 
 // newSegment describes a segment whose files may or may not exist. nowMs is its creation for logs without timestamps.
@@ -381,8 +406,10 @@ func (s *segment) append(b []byte, lastOffset, maxTs, offsetOfMaxTs int64) error
 		}
 		s.emptied = false
 	}
+	s.reserve(f, pos, int32(len(b)))
 	err = f.writeAt(b, int64(pos))
 	if isNoSpace(err) && f.f.Truncate(int64(pos)) == nil {
+		s.reserved = 0
 		err = fmt.Errorf("%w: %w", errNotAppended, err)
 	}
 	f.Release()
@@ -402,6 +429,32 @@ func (s *segment) append(b []byte, lastOffset, maxTs, offsetOfMaxTs int64) error
 	s.sinceIndex += int32(len(b))
 	s.size.Store(pos + int32(len(b)))
 	return nil
+}
+
+// reserve takes room on the disk for n bytes at pos and what comes after them, within the segment's limit. Under the log's lock.
+func (s *segment) reserve(f *OpenFile, pos, n int32) {
+	if pos < reserveFrom || pos+n <= s.reserved || s.unreserved {
+		return
+	}
+	step := min(reserveStep, s.log.cfg.Load().SegmentBytes-pos)
+	if s.unreserved = step < n || !vfs.Reserve(f.f, int64(pos), int64(step)); !s.unreserved {
+		s.reserved = pos + step
+	}
+}
+
+// unreserve gives the room back that was not used. Under the log's lock.
+func (s *segment) unreserve() error {
+	size := s.size.Load()
+	if s.reserved <= size {
+		return nil
+	}
+	f, err := s.openLog()
+	if err != nil {
+		return err
+	}
+	defer f.Release()
+	s.reserved = 0
+	return f.f.Truncate(int64(size))
 }
 
 // addIndexEntry notes that the batch that ends with lastOffset begins at pos, and the largest timestamp so far.
@@ -435,7 +488,8 @@ func (s *segment) writeIndexes() error {
 	return s.tidx.writeTail(timeIndex, s.makeTimeIndex)
 }
 
-// finish adds the last time index entry and writes the indexes, as happens when a segment is rolled or closed. Under the log's lock.
+// finish adds the last time index entry, writes the indexes and gives back what was reserved, as happens when a segment is rolled or
+// closed. Under the log's lock.
 func (s *segment) finish() error {
 	if s.recent.Load() == nil && s.tidx.tail.Load() == nil && s.oidx.tail.Load() == nil && !s.oidx.trim && !s.tidx.trim {
 		return nil // not appended to since it was opened
@@ -444,6 +498,9 @@ func (s *segment) finish() error {
 		if err := s.addTimeEntry(); err != nil {
 			return err
 		}
+	}
+	if err := s.unreserve(); err != nil {
+		return err
 	}
 	return s.writeIndexes()
 }

@@ -214,7 +214,7 @@ func (l *Log) reloadProducersLocked(end int64, truncating bool) error {
 	if err != nil {
 		return err
 	}
-	if end > p.MapEnd() && !nothing {
+	if end > p.MapEnd() && !nothing && l.KeepsEpochs() { // the old message formats know no producers
 		if err := l.loadProducersLocked(p.MapEnd(), end); err != nil {
 			return err
 		}

@@ -1,7 +1,10 @@
 package storage
 
 import (
+	"encoding/binary"
 	"strconv"
+
+	"gregor/wire/record"
 )
 
 // TopicPartition names a partition.
@@ -66,6 +69,38 @@ type Slice struct {
 
 // Size is the number of bytes in the slice.
 func (s *Slice) Size() int { return s.Length }
+
+// HasNewer reports whether a batch in the slice has a newer message format than magic. One that the slice cuts does not count. The
+// first one decides unless all are to be looked at.
+func (s *Slice) HasNewer(magic int8, all bool) (bool, error) {
+	bp := searchBuffers.Get().(*[4096]byte)
+	defer searchBuffers.Put(bp)
+	for pos := 0; pos < s.Length; {
+		buf := bp[:min(len(bp), s.Length-pos)]
+		if err := readFull(s.File, buf, s.Offset+int64(pos)); err != nil {
+			return false, err
+		}
+		used := 0
+		for len(buf)-used >= record.PrefixSize {
+			size := record.LogOverhead + int(int32(binary.BigEndian.Uint32(buf[used+8:])))
+			if size < record.PrefixSize || size > s.Length-pos-used {
+				return false, nil
+			}
+			if int8(buf[used+recordMagic]) > magic {
+				return true, nil
+			}
+			used += size
+			if !all {
+				return false, nil
+			}
+		}
+		if used == 0 {
+			return false, nil
+		}
+		pos += used
+	}
+	return false, nil
+}
 
 // Release gives back the file, if there is one. It may be called on an empty Slice, and twice.
 func (s *Slice) Release() {

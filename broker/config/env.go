@@ -37,6 +37,11 @@ func environment(environ []string) (map[string]string, []Warning) {
 			props[key] = value
 			continue
 		}
+		if strings.HasPrefix(rest, "LOG4J_LOGGERS") || strings.HasPrefix(rest, "LOG4J_ROOT") {
+			warnings = append(warnings, Warning{NoEffect, key, "The environment variable " + name + " is for log4j and is ignored; " +
+				"KAFKA_GREGOR_LOG_LOGGERS and KAFKA_GREGOR_LOG_LEVEL set the levels of loggers."})
+			continue
+		}
 		if !slices.ContainsFunc(notSettings, func(p string) bool {
 			stem, prefix := strings.CutSuffix(p, "*")
 			return rest == p || prefix && strings.HasPrefix(rest, stem)

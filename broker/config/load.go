@@ -102,14 +102,19 @@ func layUnder(props map[string]string) {
 			props[key] = value
 		}
 	}
+	alone := !given("zookeeper.connect")
 	put("gregor.zookeeper.embedded", "true", "zookeeper.connect")
 	put("zookeeper.connect", "127.0.0.1:2181")
 	put("broker.id", "0", "broker.id.generation.enable")
 	put("listeners", "PLAINTEXT://127.0.0.1:9092", "host.name", "port", "advertised.listeners", "advertised.host.name", "advertised.port")
 	put("log.dirs", "./data/kafka-logs", "log.dir")
+	if !alone {
+		return // the cluster may have more brokers: Kafka's own numbers of replicas
+	}
 	for _, k := range []string{"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr"} {
 		put(k, "1")
 	}
+	put("group.initial.rebalance.delay.ms", "0") // the first member of a group does not wait for others
 	put("gregor.transactions.admin.enable", "true")
 }
 

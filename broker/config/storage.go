@@ -24,6 +24,7 @@ func (t *Topic) Storage() storage.Config {
 		FlushMs:                  t.Long("flush.ms"),
 		FileDeleteDelayMs:        t.Long("file.delete.delay.ms"),
 		Preallocate:              t.Bool("preallocate"),
+		DownConvert:              t.Bool("message.downconversion.enable"),
 		MaxMessageBytes:          int32(t.Long("max.message.bytes")),
 		LogAppendTime:            t.Get("message.timestamp.type") == "LogAppendTime",
 		TimestampDifferenceMaxMs: t.Long("message.timestamp.difference.max.ms"),
@@ -31,6 +32,9 @@ func (t *Topic) Storage() storage.Config {
 		MinCompactionLagMs:       t.Long("min.compaction.lag.ms"),
 		MaxCompactionLagMs:       t.Long("max.compaction.lag.ms"),
 		MinCleanableDirtyRatio:   t.Double("min.cleanable.dirty.ratio"),
+	}
+	if v, err := ParseVersion(t.Get("message.format.version")); err == nil {
+		c.Magic = v.RecordVersion()
 	}
 	switch strings.ToLower(t.Get("compression.type")) {
 	case "uncompressed":

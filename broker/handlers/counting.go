@@ -87,14 +87,15 @@ func (op *fetchOp) countAnswer(parts []*fetchPart) {
 		} else {
 			op.r.CountErrors(f.code, 1)
 		}
-		if f.p == nil || f.res.Slice.Length == 0 {
+		n := int64(f.bytes())
+		if f.p == nil || n == 0 {
 			continue
 		}
 		if c := f.p.Counters(); c != nil {
 			if op.replica >= 0 {
-				c.ReplicationBytesOut.Add(int64(f.res.Slice.Length))
+				c.ReplicationBytesOut.Add(n)
 			} else {
-				c.BytesOut.Add(int64(f.res.Slice.Length))
+				c.BytesOut.Add(n)
 			}
 		}
 	}

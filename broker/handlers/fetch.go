@@ -17,7 +17,6 @@ import (
 	"gregor/storage"
 	"gregor/wire"
 	"gregor/wire/compress"
-	"gregor/wire/record"
 )
 
 // Fetch serves Fetch (versions 0 to 12) for consumers and followers. Requests and responses are decoded and encoded by hand; records
@@ -67,6 +66,8 @@ type fetchPart struct {
 	// preferred is the replica that the client had better read from, -1 for this one.
 	preferred int32
 	res       replication.ReadResult
+	// converted is what was read in an older format, if the client knows no newer one.
+	converted *conversion
 	// watch is attached while the request waits, or for as long as a session lives.
 	watch replication.Watch
 }
@@ -456,11 +457,15 @@ func (op *fetchOp) read(f *fetchPart, limit int, minOne bool) {
 	if !op.hardLimit && f.res.Slice.FirstIncomplete || op.throttled(f) {
 		f.release()
 	}
-	if code := convertible(f, v); code != 0 {
-		f.release()
-		f.res = replication.ReadResult{}
-		f.code = code
+	if v < 10 && f.res.CompressionType == int8(compress.Zstd) {
+		f.refuse(kerr.UnsupportedCompressionType.Code)
 	}
+}
+
+// refuse puts an error in the place of what was read.
+func (f *fetchPart) refuse(code int16) {
+	f.release()
+	f.res, f.code = replication.ReadResult{}, code
 }
 
 // throttled says whether a replica must wait: what is not in sync, when throttled replicas have had what they may.
@@ -479,24 +484,6 @@ func (op *fetchOp) countThrottled(parts []*fetchPart) {
 			op.h.Throttle.Record(n, time.Now())
 		}
 	}
-}
-
-// convertible says whether a client of an old version can get the records as they are: 0 if so.
-func convertible(f *fetchPart, v int16) int16 {
-	if v < 10 && f.res.CompressionType == int8(compress.Zstd) {
-		return kerr.UnsupportedCompressionType.Code
-	}
-	if v >= 4 || f.res.Slice.Length < record.PrefixSize {
-		return 0
-	}
-	var head [record.PrefixSize]byte
-	if _, err := f.res.Slice.File.ReadAt(head[:], f.res.Slice.Offset); err != nil {
-		return kerr.UnknownServerError.Code
-	}
-	if magic := int16(record.Batch(head[:]).Magic()); magic == 2 || (magic == 1 && v < 2) {
-		return kerr.UnsupportedVersion.Code
-	}
-	return 0
 }
 
 func (f *fetchPart) release() {
@@ -523,6 +510,9 @@ func (op *fetchOp) answerFull() {
 func (op *fetchOp) encode(session int32, parts []*fetchPart) *server.Response {
 	p := op.r.NewResponse()
 	e := fetchEncoder{v: op.r.Version, p: p}
+	if op.r.Version < 4 {
+		op.convert(parts)
+	}
 	op.countAnswer(parts) // encoding gives the ranges away
 	op.countThrottled(parts)
 	e.response(0, session, parts)

@@ -88,18 +88,22 @@ func (e *fetchEncoder) part(f *fetchPart) {
 	if e.v >= 11 {
 		b = binary.BigEndian.AppendUint32(b, uint32(f.preferred))
 	}
-	n := f.res.Slice.Length
+	n := f.bytes()
 	if e.flex() {
 		b = binary.AppendUvarint(b, uint64(n)+1)
 	} else {
 		b = binary.BigEndian.AppendUint32(b, uint32(n))
 	}
 	e.p.B = b
-	if n > 0 {
+	switch {
+	case f.converted != nil:
+		e.p.AddSource(f.converted, n)
+		f.converted = nil
+	case n > 0:
 		e.p.AddFile(f.res.Slice.File, f.res.Slice.Offset, n)
 		f.res.Slice.File = nil
 		f.res.Slice.Length = 0
-	} else {
+	default:
 		f.release()
 	}
 	if e.flex() {

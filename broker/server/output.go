@@ -152,7 +152,13 @@ func (o *output) response(p *Response) error {
 			o.bufs = append(o.bufs, p.B[at:f.at])
 			at = f.at
 		}
-		if err := o.file(f); err != nil {
+		var err error
+		if f.source != nil {
+			err = o.made(f)
+		} else {
+			err = o.file(f)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -172,6 +178,17 @@ func (p *Response) appendTo(dst []byte) ([]byte, error) {
 		f := &p.files[i]
 		dst = append(dst, p.B[at:f.at]...)
 		at = f.at
+		if f.source != nil {
+			for left := f.length; left > 0; {
+				b, err := f.source.Next(left)
+				if err != nil {
+					return dst, err
+				}
+				dst = append(dst, b...)
+				left -= len(b)
+			}
+			continue
+		}
 		from := len(dst)
 		dst = dst[:from+f.length]
 		if err := readRange(dst[from:], f.file, f.off); err != nil {
@@ -222,6 +239,24 @@ func (o *output) file(f *fileSpan) error {
 			if err := o.flush(unix.MSG_MORE); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// made sends what a source makes, piece by piece.
+func (o *output) made(f *fileSpan) error {
+	for left := f.length; left > 0; {
+		b, err := f.source.Next(left)
+		if err != nil {
+			return err
+		}
+		o.bufs = append(o.bufs, b)
+		if left -= len(b); left == 0 {
+			return nil // the last piece leaves with what follows, and stays as it is until then
+		}
+		if err := o.flush(unix.MSG_MORE); err != nil {
+			return err
 		}
 	}
 	return nil

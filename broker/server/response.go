@@ -7,8 +7,8 @@ import (
 	"gregor/wire"
 )
 
-// Response is the body of a response: bytes appended to B, with ranges of files between them. The connection decides how each
-// range is sent: sendfile on a plain TCP connection, read into memory elsewhere.
+// Response is the body of a response: bytes appended to B, with ranges of files, or bytes that are made while it is sent, between them.
+// The connection decides how each range is sent: sendfile on a plain TCP connection, read into memory elsewhere.
 type Response struct {
 	// B begins with the room for the length and the header; append the body to it.
 	B     []byte
@@ -19,12 +19,23 @@ type Response struct {
 	throttleAt int
 }
 
-// fileSpan is sent after B[:at] and before B[at:].
+// fileSpan is sent after B[:at] and before B[at:]. It has a file or a source.
 type fileSpan struct {
 	at     int
 	file   FileRange
 	off    int64
 	length int
+	source Source
+}
+
+// Source makes bytes of a response piece by piece, so that they are never in memory together. A response's length stands before it, so
+// how many there are is fixed before the first is made. It is used by one goroutine at a time.
+type Source interface {
+	// Next returns the next piece: at least one byte and at most left, as many as are still to be sent. It is valid until the next
+	// call. An error closes the connection.
+	Next(left int) ([]byte, error)
+	// Release is called exactly once per Response.AddSource, sent or not.
+	Release()
 }
 
 var responsePool = sync.Pool{New: func() any { return &Response{B: make([]byte, 0, 512)} }}
@@ -54,6 +65,12 @@ func (p *Response) AddFile(f FileRange, off int64, length int) {
 	p.fileBytes += length
 }
 
+// AddSource puts length bytes that s makes at the end of what was appended so far. The response now owns s.
+func (p *Response) AddSource(s Source, length int) {
+	p.files = append(p.files, fileSpan{at: len(p.B), source: s, length: length})
+	p.fileBytes += length
+}
+
 // AppendThrottle appends throttle_time_ms as 0 and remembers the place for the completion point.
 func (p *Response) AppendThrottle() {
 	p.throttleAt = len(p.B)
@@ -75,8 +92,13 @@ func (p *Response) seal() { binary.BigEndian.PutUint32(p.B, uint32(p.Size()-4)) 
 // Discard releases a response that will not be sent.
 func (p *Response) Discard() {
 	for i := range p.files {
-		p.files[i].file.Release()
-		p.files[i].file = nil
+		f := &p.files[i]
+		if f.source != nil {
+			f.source.Release()
+		} else {
+			f.file.Release()
+		}
+		f.file, f.source = nil, nil
 	}
 	p.files, p.fileBytes, p.throttleAt = p.files[:0], 0, 0
 	if cap(p.B) > maxPooledResponse {

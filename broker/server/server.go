@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"gregor/internal/gcpace"
 )
 
 // Server accepts connections and serves the requests of the table.
@@ -374,40 +376,12 @@ func (s *Server) enterLarge() (leave func(), ok bool) {
 		s.largeWaiting.Add(-1)
 		return nil, false
 	}
-	eagerGC.enter()
+	release := gcpace.Hold()
 	return func() {
-		eagerGC.leave()
+		release()
 		debug.FreeOSMemory()
 		<-s.large
 	}, true
-}
-
-// eagerGC holds the process's GOGC low while somebody asks for it. It is one for the process, as that setting is.
-var eagerGC gcHold
-
-type gcHold struct {
-	mu     sync.Mutex
-	holds  int
-	normal int
-}
-
-// eagerPercent is GOGC while a large request is at work.
-const eagerPercent = 20
-
-func (g *gcHold) enter() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.holds++; g.holds == 1 {
-		g.normal = debug.SetGCPercent(eagerPercent)
-	}
-}
-
-func (g *gcHold) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.holds--; g.holds == 0 {
-		debug.SetGCPercent(g.normal)
-	}
 }
 
 func hostOf(a net.Addr) string {

@@ -709,3 +709,76 @@ func TestLargeRequestInPieces(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// counting is a source of the numbers from 0 on, each a byte, in pieces of up to size.
+type counting struct {
+	size     int
+	next     byte
+	b        []byte
+	fail     bool
+	released chan struct{}
+}
+
+func (s *counting) Next(left int) ([]byte, error) {
+	if s.fail {
+		return nil, errors.New("nothing more can be made")
+	}
+	s.b = s.b[:0]
+	for range min(s.size, left) {
+		s.b = append(s.b, s.next)
+		s.next++
+	}
+	return s.b, nil
+}
+
+func (s *counting) Release() { s.released <- struct{}{} }
+
+func TestSourcesAreSentPieceByPiece(t *testing.T) {
+	for _, length := range []int{1, 1000, 10_000, 3 << 20} {
+		for _, size := range []int{1000, 1 << 20} {
+			s := &counting{size: size, released: make(chan struct{}, 1)}
+			f, data := tempFile(t, 20_000)
+			h := start(t, Options{}, produceAPI(func(r *Request) error {
+				p := r.NewResponse()
+				p.B = append(p.B, "a"...)
+				p.AddSource(s, length)
+				p.B = append(p.B, "b"...)
+				p.AddFile(f, 0, 20_000)
+				r.Complete(p)
+				return nil
+			}))
+			c := h.dial(t)
+			c.Write(frame(0, 3, 1, nil))
+			_, body := readResponse(t, c)
+			want := []byte("a")
+			for i := range length {
+				want = append(want, byte(i))
+			}
+			want = append(append(want, 'b'), data...)
+			if !bytes.Equal(body, want) {
+				t.Fatalf("length %d in pieces of %d: %d bytes, want %d", length, size, len(body), len(want))
+			}
+			<-s.released
+			<-f.released
+		}
+	}
+}
+
+func TestFailingSourceClosesTheConnection(t *testing.T) {
+	for _, length := range []int{10, 1 << 20} {
+		s := &counting{fail: true, released: make(chan struct{}, 1)}
+		h := start(t, Options{}, produceAPI(func(r *Request) error {
+			p := r.NewResponse()
+			p.AddSource(s, length)
+			r.Complete(p)
+			return nil
+		}))
+		c := h.dial(t)
+		c.Write(frame(0, 3, 1, nil))
+		if _, _, err := tryRead(c); err == nil {
+			t.Fatal("a cut response was passed off as a whole one")
+		}
+		<-s.released
+		h.mustLog(t, "nothing more can be made")
+	}
+}

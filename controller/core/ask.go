@@ -266,7 +266,7 @@ func (s *State) abandonMoves(b *batch, p *partition) {
 		if p.moved != nil {
 			moves = append(moves, *p.moved)
 		}
-		p.next, p.moved = nil, nil
+		p.next, p.moved, p.raised = nil, nil, false
 	}
 	for _, t := range moves {
 		s.moveAnswered(b, t, codeUnknownPartition)

@@ -58,8 +58,8 @@ func (s *State) brokersChanged(b *batch, now []Broker) {
 			return
 		}
 		b.metadata(p) // which of its replicas are offline
-		if p.writing == nil {
-			// Else the roles come with the leadership that is being written: a leader that bounced must not lead on under its old epoch.
+		if p.writing == nil && !p.raised {
+			// Else the roles come with what is being written: a leader that bounced must not lead on under its old epoch.
 			b.roles(p, filter(s.live(p), func(r int32) bool { return contains(fresh, r) }), false)
 		}
 	})

@@ -145,3 +145,55 @@ func TestAMoveGoesOnUnderANewEpoch(t *testing.T) {
 		t.Errorf("%v", plan.Writes)
 	}
 }
+
+// A controller that died between writing the assignment that ends a move and telling the leader leaves a leader with the replicas of before:
+// what its successor says must be news to it.
+func TestAMoveEndsUnderAnEpochThatNobodyHasHeardOf(t *testing.T) {
+	tp := TP{"t", 0}
+	brokers := []Broker{{ID: 1, Epoch: 10}, {ID: 2, Epoch: 20}}
+	stands := Leadership{Leader: 2, LeaderEpoch: 4, ISR: []int32{1, 2}, ControllerEpoch: 1, Version: 7}
+	topics := []Topic{{Name: "t", Partitions: map[int32]Assignment{0: {Replicas: []int32{2, 1}, Adding: []int32{2}, Removing: []int32{1}}},
+		States: map[int32]Leadership{0: stands}}}
+	told := stands.LeaderEpoch
+	assigned := false
+	first := New(Config{})
+	plan := first.Apply(Elected{Epoch: 2, Brokers: brokers, Topics: topics})
+	for range 10 {
+		var done []Result
+		for _, r := range plan.Requests {
+			if r.LeaderAndIsr != nil {
+				told = r.LeaderAndIsr.Partitions[0].Leadership.LeaderEpoch
+			}
+		}
+		for _, w := range plan.Writes {
+			r := Result{Write: w}
+			switch w.Kind {
+			case SetState:
+				stands = w.To
+				stands.Version = w.From + 1
+				r.Version = stands.Version
+			case SetAssignments:
+				topics[0].Partitions[0], assigned = w.Assignments[0], true
+			}
+			done = append(done, r)
+		}
+		if assigned {
+			break // and the controller dies
+		}
+		plan = first.Apply(WritesDone{done})
+	}
+	if got := topics[0].Partitions[0]; !equal(got.Replicas, []int32{2}) {
+		t.Fatalf("the assignment is %v", got)
+	}
+	topics[0].States[0] = stands
+	for _, r := range New(Config{}).Apply(Elected{Epoch: 3, Brokers: brokers, Topics: topics}).Requests {
+		if r.LeaderAndIsr != nil && r.Broker == 2 {
+			p := r.LeaderAndIsr.Partitions[0]
+			if p.TP != tp || p.Leadership.LeaderEpoch <= told || !equal(p.Assignment.Replicas, []int32{2}) {
+				t.Errorf("the leader, whose epoch is %d, is told epoch %d and replicas %v", told, p.Leadership.LeaderEpoch, p.Assignment.Replicas)
+			}
+			return
+		}
+	}
+	t.Error("the successor tells nothing")
+}

@@ -130,7 +130,8 @@ func (s *State) move(b *batch, t Target) {
 }
 
 // begin brings a partition to another assignment: first the leadership goes to replicas that it keeps, then it is written. A
-// controller that ends between the two leaves a partition that is led as well as before.
+// controller that ends between the two leaves a partition that is led as well as before. What ends a move is written under a leader epoch
+// that nobody has heard of; what begins or changes one gets its epoch afterwards, or from the successor, who sees that it is a move.
 func (s *State) begin(b *batch, p *partition, next Assignment, t *Target) {
 	p.next, p.moved = &next, t
 	s.advance(b, p)
@@ -150,8 +151,18 @@ func (s *State) advance(b *batch, p *partition) {
 		}
 		return
 	}
+	if p.exists && !p.next.Moving() && !p.raised {
+		p.force = true
+		s.settle(b, p) // written goes on
+		return
+	}
 	p.assigning = true
 	b.assign(p, *p.next)
+}
+
+// raises says whether the leadership that was just written is the one under which p.next will be told.
+func (p *partition) raises() bool {
+	return p.next != nil && !p.next.Moving() && p.altering == nil && len(without(p.stands.ISR, p.next.Replicas)) == 0
 }
 
 // giveUp leaves the assignment as it is: nobody who would stay is in sync, so what only the others hold would be lost.
@@ -160,11 +171,27 @@ func (s *State) giveUp(b *batch, p *partition) {
 	p.force = true // a leader whose wish was refused meanwhile waits for another epoch
 	t := p.moved
 	why := fmt.Sprintf("None of the replicas %s is in sync.", buffer(p.next.Replicas))
-	p.next, p.moved = nil, nil
+	p.next, p.moved, p.raised = nil, nil, false
 	if t != nil {
 		s.moveRefused(b, *t, codeInvalidReplicaAssignment, why)
 	}
 	s.settle(b, p)
+	s.nextMoves(b, p)
+}
+
+// stepFailed gives up an assignment whose leadership cannot be written. A move goes on with the next event of its partition.
+func (s *State) stepFailed(b *batch, p *partition, why string) {
+	if p.next == nil || p.assigning {
+		return
+	}
+	t, raised := p.moved, p.raised
+	p.next, p.moved, p.raised = nil, nil, false
+	if t != nil {
+		s.moveRefused(b, *t, codeUnknownServerError, why)
+	}
+	if raised {
+		s.tellRoles(b, p, false)
+	}
 	s.nextMoves(b, p)
 }
 
@@ -224,13 +251,16 @@ func (s *State) assigned(b *batch, r Result) {
 		if p == nil || !p.assigning {
 			continue
 		}
-		next, moved := *p.next, p.moved
-		p.next, p.moved, p.assigning = nil, nil, false
+		next, moved, raised := *p.next, p.moved, p.raised
+		p.next, p.moved, p.assigning, p.raised = nil, nil, false, false
 		code := codeNone
 		if r.Outcome == Done {
-			s.reassigned(b, p, next)
+			s.reassigned(b, p, next, raised)
 		} else {
 			code = codeUnknownServerError
+			if raised && t.deletion == nil {
+				s.tellRoles(b, p, false) // under the epoch that was raised in vain
+			}
 		}
 		if moved != nil {
 			s.moveAnswered(b, *moved, code)
@@ -246,8 +276,8 @@ func (s *State) assigned(b *batch, r Result) {
 }
 
 // reassigned takes over an assignment that stands in ZooKeeper: replicas that are no longer meant are stopped and deleted, the others learn of
-// it under a new leader epoch.
-func (s *State) reassigned(b *batch, p *partition, next Assignment) {
+// it under a new leader epoch, which is raised already or written now.
+func (s *State) reassigned(b *batch, p *partition, next Assignment, raised bool) {
 	arrived := !next.Moving() && p.assignment.Moving()
 	p.doomed = append(without(p.doomed, next.Replicas), without(p.assignment.Replicas, next.Replicas)...)
 	p.assignment = next
@@ -258,8 +288,14 @@ func (s *State) reassigned(b *batch, p *partition, next Assignment) {
 			b.clearMoves = append(b.clearMoves, p.tp)
 		}
 	}
-	p.force = true
-	s.settle(b, p)
+	switch {
+	case !raised:
+		p.force = true
+		s.settle(b, p)
+	case s.topics[p.tp.Topic].deletion == nil:
+		s.tellRoles(b, p, false)
+		s.stopDoomed(b, p)
+	}
 }
 
 // maybeArrived ends a move when all of its target is in sync: the target becomes the assignment.

@@ -140,9 +140,14 @@ func (s *State) written(b *batch, r Result) {
 		created = false
 	case Failed:
 		b.warn("partition %s: %s: %s", p.tp, r.Write, r.Err)
-		if p.altering != nil && p.again {
+		if p.altering == nil {
+			s.stepFailed(b, p, r.Err)
+			return
+		}
+		if p.again {
 			s.settle(b, p)
 		}
+		s.advance(b, p)
 		return
 	}
 	t := s.topics[p.tp.Topic]
@@ -150,12 +155,15 @@ func (s *State) written(b *batch, r Result) {
 		s.resumeDeletion(b, t)
 		return
 	}
-	if p.altering == nil || r.Outcome == Conflict || p.again {
+	p.raised = p.raised || r.Outcome == Done && p.raises()
+	switch {
+	case p.raised: // it is told with the assignment that is written next
+	case p.altering == nil || r.Outcome == Conflict || p.again:
 		s.tellRoles(b, p, created)
-	} else {
+	default:
 		b.metadata(p) // its leader has asked for it, and nobody came meanwhile: the followers need not know
 	}
-	if p.altering == nil && r.Outcome == Done {
+	if p.altering == nil && r.Outcome == Done && !p.raised {
 		s.stopDoomed(b, p)
 	}
 	if p.again || p.force || r.Outcome == Conflict || p.altering != nil {
@@ -248,7 +256,7 @@ func (s *State) logDirFailed(b *batch, broker int32) {
 		return
 	}
 	s.eachOn(func(p *partition) {
-		if p.exists && contains(p.assignment.Replicas, broker) {
+		if p.exists && !p.raised && contains(p.assignment.Replicas, broker) { // else its role is about to come
 			b.roles(p, []int32{broker}, false)
 		}
 	})

@@ -43,6 +43,8 @@ type simBroker struct {
 	ctlEpoch int32
 	onDisk   map[TP]int32 // leader epoch
 	role     map[TP]Leadership
+	// knows is the assignment that came with the role: as a real broker does, it takes in nothing under an epoch that it has.
+	knows map[TP]Assignment
 }
 
 type simController struct {
@@ -82,7 +84,7 @@ func TestSimulation(t *testing.T) {
 
 func (m *sim) run() {
 	for id := int32(1); id <= 4; id++ {
-		m.brokers[id] = &simBroker{onDisk: map[TP]int32{}, role: map[TP]Leadership{}}
+		m.brokers[id] = &simBroker{onDisk: map[TP]int32{}}
 		m.register(id)
 	}
 	m.elect()
@@ -165,7 +167,7 @@ func (m *sim) register(id int32) {
 	m.zxid++
 	delete(m.leaving, id)
 	m.live[id] = m.zxid
-	m.brokers[id].role = map[TP]Leadership{}
+	m.brokers[id].role, m.brokers[id].knows = map[TP]Leadership{}, map[TP]Assignment{}
 	m.logf("broker %d registers, epoch %d", id, m.zxid)
 	m.hint(m.brokersNow)
 }
@@ -450,6 +452,8 @@ func (m *sim) write(c *simController, w Write) {
 			for tp := range b.onDisk {
 				if tp.Topic == w.TP.Topic {
 					delete(b.onDisk, tp)
+					delete(b.role, tp)
+					delete(b.knows, tp)
 				}
 			}
 		}
@@ -516,8 +520,12 @@ func (m *sim) deliver(c *simController, id int32) {
 		errs := map[TP]int16{}
 		for _, p := range r.LeaderAndIsr.Partitions {
 			errs[p.TP] = 0
-			if old, ok := b.role[p.TP]; ok && old.LeaderEpoch > p.Leadership.LeaderEpoch {
+			old, ok := b.role[p.TP]
+			if ok && old.LeaderEpoch > p.Leadership.LeaderEpoch {
 				continue
+			}
+			if !ok || old.LeaderEpoch < p.Leadership.LeaderEpoch {
+				b.knows[p.TP] = p.Assignment
 			}
 			b.role[p.TP], b.onDisk[p.TP] = p.Leadership, p.Leadership.LeaderEpoch
 			if p.Leadership.Leader == id {
@@ -542,6 +550,7 @@ func (m *sim) deliver(c *simController, id int32) {
 				continue
 			}
 			delete(b.role, p.TP)
+			delete(b.knows, p.TP)
 			if p.Delete {
 				delete(b.onDisk, p.TP)
 			}
@@ -607,6 +616,9 @@ func (m *sim) restOf(tp TP, a Assignment) {
 	for _, id := range filter(a.Replicas, up) {
 		if got := m.brokers[id].role[tp]; got.LeaderEpoch != l.LeaderEpoch || got.Leader != l.Leader {
 			m.fail("%s: %s v%d stands, and broker %d knows %s", tp, l, l.Version, id, got)
+		}
+		if knows := m.brokers[id].knows[tp]; id == l.Leader && !equal(knows.Replicas, a.Replicas) {
+			m.fail("%s: %v stands, and its leader %d knows %v", tp, a, id, knows)
 		}
 	}
 }

@@ -52,8 +52,11 @@ type partition struct {
 	// next is the assignment on the way, assigning that it is being written, moved the wish it begins to fulfil, moves those that wait.
 	next      *Assignment
 	assigning bool
-	moved     *Target
-	moves     []Target
+	// raised: a leadership was written for next, and nobody is told of it before next is written too. A controller that ends between the two
+	// leaves the old assignment under a new epoch, one that ends after both the new one: its successor tells of either as news.
+	raised bool
+	moved  *Target
+	moves  []Target
 	// wished: the move stands in /admin/reassign_partitions. doomed are replicas to be deleted.
 	wished bool
 	doomed []int32

@@ -14,7 +14,7 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts of testdata")
 
 // A transcript is a story in lines: what happens stands as a command, what the controller does about it is indented below.
 //
-//	elect EPOCH | brokers ID:EPOCH... | topic NAME 0=1,2 1=2,1 | delete NAME | done N (the Nth open write) | conflict N LEADER/EPOCH/ISR vN
+//	elect EPOCH | brokers ID:EPOCH... | topic NAME 0=1,2 1=2,1 | delete NAME | done N (the Nth open write) | failed N | conflict N LEADER/EPOCH/ISR vN
 //	| stopped BROKER TP CODE | roles BROKER TP CODE | prefer TP | isr BROKER TP EPOCH ISR vN | leave BROKER | move TP REPLICAS (- cancels) | moves
 //	| elect-leader TP [unclean] | balance PERCENTAGE | unclean BOOL
 func TestTranscripts(t *testing.T) {
@@ -106,8 +106,11 @@ func (st *story) event(t *testing.T, w []string) Event {
 		return TopicsChanged{Names: sortedKeys(st.names), New: []Topic{in}}
 	case "delete":
 		return DeletionsChanged{w[1:2]}
-	case "done", "conflict":
+	case "done", "conflict", "failed":
 		i := num(w[1]) - 1
+		if int(i) >= len(st.open) {
+			t.Fatalf("%v: %d writes are under way", w, len(st.open))
+		}
 		r := Result{Write: st.open[i]}
 		st.open = append(st.open[:i:i], st.open[i+1:]...)
 		if w[0] == "conflict" {
@@ -117,6 +120,8 @@ func (st *story) event(t *testing.T, w []string) Event {
 				l.ISR = append(l.ISR, num(id))
 			}
 			r.Outcome, r.Found = Conflict, &l
+		} else if w[0] == "failed" {
+			r.Outcome, r.Err = Failed, "ZooKeeper says no"
 		} else if r.Write.Kind == SetState {
 			r.Version = r.Write.From + 1
 		}

@@ -19,7 +19,7 @@ import (
 // Load is several idempotent producers with acks=all, and readers, on the partitions of a topic. It knows what was acknowledged, and
 // what was read.
 type Load struct {
-	c          *Cluster
+	client     []kgo.Opt // of every client
 	topic      string
 	partitions int32
 	cancel     context.CancelFunc
@@ -45,25 +45,38 @@ type LoadOptions struct {
 	Producers, Readers int
 	// PerSecond is how many records each producer sends.
 	PerSecond int
+	// Codecs are the compressions of the producers in turn; nil are all but gzip.
+	Codecs []kgo.CompressionCodec
 }
 
 // StartLoad begins to produce and to read.
 func (c *Cluster) StartLoad(ctx context.Context, topic string, partitions int32, o LoadOptions) (*Load, error) {
-	l := &Load{c: c, topic: topic, partitions: partitions, stop: make(chan struct{}), sent: map[[2]int32]int64{}, acked: map[[2]int32]int64{},
+	return StartLoad(ctx, append(ClientOptions(), c.Seeds()), topic, partitions, o)
+}
+
+// StartLoad begins to produce and to read, with clients that have these options.
+func StartLoad(ctx context.Context, client []kgo.Opt, topic string, partitions int32, o LoadOptions) (*Load, error) {
+	l := &Load{client: client, topic: topic, partitions: partitions, stop: make(chan struct{}), sent: map[[2]int32]int64{}, acked: map[[2]int32]int64{},
 		lastAck: make([]time.Time, partitions), stalls: make([]time.Duration, partitions), seen: make([][]uint64, partitions)}
 	for p := range l.lastAck {
 		l.lastAck[p] = time.Now()
 	}
 	ctx, l.cancel = context.WithCancel(ctx)
-	codecs := []kgo.CompressionCodec{kgo.NoCompression(), kgo.Lz4Compression(), kgo.SnappyCompression(), kgo.ZstdCompression()}
+	codecs := o.Codecs
+	if codecs == nil {
+		codecs = []kgo.CompressionCodec{kgo.NoCompression(), kgo.Lz4Compression(), kgo.SnappyCompression(), kgo.ZstdCompression()}
+	}
 	for i := range o.Producers {
-		cl, err := kgo.NewClient(append(ClientOptions(), c.Seeds(), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		cl, err := kgo.NewClient(append(slices.Clone(client), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 			kgo.ProducerBatchCompression(codecs[i%len(codecs)]), kgo.StopProducerOnDataLossDetected(), kgo.MaxBufferedRecords(20_000),
 			kgo.ProducerLinger(time.Millisecond), kgo.DefaultProduceTopic(topic), kgo.ClientID("producer"))...)
 		if err != nil {
 			return nil, err
 		}
 		l.clients = append(l.clients, cl)
+		if _, _, err := cl.ProducerID(ctx); err != nil { // while all is well; the client holds a mutex meanwhile
+			return nil, fmt.Errorf("producer id: %w", err)
+		}
 		l.wg.Go(func() { l.produce(ctx, cl, int32(i), o.PerSecond) })
 	}
 	for range o.Readers {
@@ -78,7 +91,7 @@ func (c *Cluster) StartLoad(ctx context.Context, topic string, partitions int32,
 }
 
 func (l *Load) reader() (*kgo.Client, error) {
-	return kgo.NewClient(append(ClientOptions(), l.c.Seeds(), kgo.ConsumeTopics(l.topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+	return kgo.NewClient(append(slices.Clone(l.client), kgo.ConsumeTopics(l.topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(250*time.Millisecond), kgo.ClientID("reader"), kgo.KeepRetryableFetchErrors())...)
 }
 

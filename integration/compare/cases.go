@@ -22,6 +22,8 @@ type Case struct {
 	Mask []string
 	// OwnTopics leaves topics out of the answer that this run did not make.
 	OwnTopics bool
+	// Long leaves the case to FULL=1, and to the table of what was exercised.
+	Long bool
 	// Deliberate says why Gregor answers otherwise than Kafka: its difference is listed and is no failure.
 	Deliberate string
 }
@@ -105,6 +107,7 @@ var worlds = []world{
 	{name: "failing", config: map[string]string{"auto.create.topics.enable": "false", "delete.topic.enable": "false",
 		"replica.high.watermark.checkpoint.interval.ms": "300"}, dirs: 2, cases: failingCases},
 	{name: "groups", config: map[string]string{"offsets.topic.num.partitions": "3", "group.initial.rebalance.delay.ms": "0"}, dirs: 1, cases: groupCases},
+	{name: "formats", config: map[string]string{"log.retention.ms": "-1"}, dirs: 1, cases: legacyCases},
 	{name: "transactions", config: map[string]string{"offsets.topic.num.partitions": "3", "transaction.state.log.num.partitions": "3",
 		"group.initial.rebalance.delay.ms": "0", "transaction.max.timeout.ms": "60000", "auto.create.topics.enable": "false",
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200"}, dirs: 1, cases: txnCases},

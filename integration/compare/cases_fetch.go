@@ -53,7 +53,7 @@ func fetchCases() []Case {
 
 func readCases() []Case {
 	f := func(name string, edit func(b *Broker, r *kmsg.FetchRequest)) Case {
-		c := Case{Key: kmsg.Fetch, Name: name, Min: 4, Build: func(b *Broker, v int16) kmsg.Request {
+		c := Case{Key: kmsg.Fetch, Name: name, Build: func(b *Broker, v int16) kmsg.Request {
 			r := fetch(b, v, "f", fetchPart(0, 0))
 			edit(b, r)
 			return r
@@ -66,7 +66,6 @@ func readCases() []Case {
 			r.Topics[0].Topic, part(r).FetchOffset = b.topic(topic, 0), offset
 		})
 	}
-	early := func(c Case) Case { c.Min = 0; return c }
 	limit := func(name string, request, partition int32) Case {
 		return f(name, func(_ *Broker, r *kmsg.FetchRequest) { r.MaxBytes, part(r).PartitionMaxBytes = request, partition })
 	}
@@ -81,23 +80,20 @@ func readCases() []Case {
 		}
 		return c
 	}
-	old := Case{Key: kmsg.Fetch, Name: "records in format v2 for an old client", Min: 0, Max: 3, Deliberate: oldFormats,
-		Build: func(b *Broker, v int16) kmsg.Request { return fetch(b, v, "f", fetchPart(0, 0)) }}
 	return []Case{
-		old,
-		at("from the beginning", "f", 0), at("inside a batch", "f", 1), at("the last", "f", 5), early(at("at the end", "f", 6)),
-		early(at("behind the end", "f", 7)), early(at("far behind the end", "f", 1<<60)), early(at("offset -1", "f", -1)), early(at("offset -2", "f", -2)),
-		early(at("before the log's start", "fd", 0)), early(at("at offset 2, before the log's start", "fd", 2)), at("at the log's start", "fd", 3), at("behind the log's start", "fd", 4),
-		early(at("empty topic", "fe", 0)), early(at("empty topic, offset 1", "fe", 1)),
+		at("from the beginning", "f", 0), at("inside a batch", "f", 1), at("the last", "f", 5), at("at the end", "f", 6),
+		at("behind the end", "f", 7), at("far behind the end", "f", 1<<60), at("offset -1", "f", -1), at("offset -2", "f", -2),
+		at("before the log's start", "fd", 0), at("at offset 2, before the log's start", "fd", 2), at("at the log's start", "fd", 3), at("behind the log's start", "fd", 4),
+		at("empty topic", "fe", 0), at("empty topic, offset 1", "fe", 1),
 		at("zstd", "fz", 0),
-		early(f("unknown topic", func(b *Broker, r *kmsg.FetchRequest) { r.Topics[0].Topic = "never-there" })),
-		early(f("invalid topic", func(b *Broker, r *kmsg.FetchRequest) { r.Topics[0].Topic = "a b" })),
-		early(f("unknown partition", func(_ *Broker, r *kmsg.FetchRequest) { part(r).Partition = 77 })),
-		early(f("partition -1", func(_ *Broker, r *kmsg.FetchRequest) { part(r).Partition = -1 })),
-		early(f("partition 2147483647", func(_ *Broker, r *kmsg.FetchRequest) { part(r).Partition = 1<<31 - 1 })),
+		f("unknown topic", func(b *Broker, r *kmsg.FetchRequest) { r.Topics[0].Topic = "never-there" }),
+		f("invalid topic", func(b *Broker, r *kmsg.FetchRequest) { r.Topics[0].Topic = "a b" }),
+		f("unknown partition", func(_ *Broker, r *kmsg.FetchRequest) { part(r).Partition = 77 }),
+		f("partition -1", func(_ *Broker, r *kmsg.FetchRequest) { part(r).Partition = -1 }),
+		f("partition 2147483647", func(_ *Broker, r *kmsg.FetchRequest) { part(r).Partition = 1<<31 - 1 }),
 		f("partition -2147483648", func(_ *Broker, r *kmsg.FetchRequest) { part(r).Partition = -1 << 31 }),
-		early(f("no topics", func(_ *Broker, r *kmsg.FetchRequest) { r.Topics = nil })),
-		early(f("no partitions", func(_ *Broker, r *kmsg.FetchRequest) { r.Topics[0].Partitions = nil })),
+		f("no topics", func(_ *Broker, r *kmsg.FetchRequest) { r.Topics = nil }),
+		f("no partitions", func(_ *Broker, r *kmsg.FetchRequest) { r.Topics[0].Partitions = nil }),
 		f("three partitions", func(_ *Broker, r *kmsg.FetchRequest) {
 			r.Topics[0].Partitions = append(r.Topics[0].Partitions, fetchPart(1, 0), fetchPart(9, 0))
 		}),

@@ -25,9 +25,6 @@ var logTopics = map[string]map[string]*string{
 	"pd": {}, // for what the brokers take differently: its log is not compared
 }
 
-// oldFormats is the reason for all that message formats v0 and v1 would need.
-const oldFormats = "message formats v0 and v1 are not there yet"
-
 func prepareLogs(version int16, names ...string) Case {
 	return Case{Key: kmsg.CreateTopics, Name: fmt.Sprintf("prepared for %v, v%d", names, version), Min: 5, Max: 5, Build: func(b *Broker, v int16) kmsg.Request {
 		var ts []newTopic
@@ -361,11 +358,7 @@ func transactionalCases() []Case {
 
 func oldSetCases() []Case {
 	set := func(name string, min, max int16, records []byte) Case {
-		c := Case{Key: kmsg.Produce, Name: "message set: " + name, Min: min, Max: max, Build: func(b *Broker, v int16) kmsg.Request { return produce(b, v, 1, "p", records) }}
-		if max < 3 {
-			c.Deliberate = oldFormats
-		}
-		return c
+		return Case{Key: kmsg.Produce, Name: "message set: " + name, Min: min, Max: max, Build: func(b *Broker, v int16) kmsg.Request { return produce(b, v, 1, "p", records) }}
 	}
 	bad := message(1, 0, 0, past, []byte("k"), []byte("v"))
 	bad[12]++
@@ -380,7 +373,7 @@ func oldSetCases() []Case {
 		set("bad CRC", 0, 2, bad),
 		set("cut", 0, 2, bad[:len(bad)-1]),
 		last(v2),
-		{Key: kmsg.Produce, Name: "message set: nothing", Min: 0, Max: 2, Build: func(b *Broker, v int16) kmsg.Request { return produce(b, v, 1, "p", []byte{}) }, Deliberate: oldFormats},
+		{Key: kmsg.Produce, Name: "message set: nothing", Min: 0, Max: 2, Build: func(b *Broker, v int16) kmsg.Request { return produce(b, v, 1, "p", []byte{}) }},
 		{Key: kmsg.Produce, Name: "message set: null", Min: 0, Max: 2, Build: func(b *Broker, v int16) kmsg.Request { return produce(b, v, 1, "p", nil) }},
 	}
 }

@@ -19,6 +19,7 @@ var classes = map[string]string{
 	"kafka-preferred-replica-election": "kafka.admin.PreferredReplicaLeaderElectionCommand",
 	"kafka-reassign-partitions":        "kafka.admin.ReassignPartitionsCommand",
 	"kafka-replica-verification":       "kafka.tools.ReplicaVerificationTool",
+	"kafka-streams-application-reset":  "kafka.tools.StreamsResetter",
 	"kafka-topics":                     "kafka.admin.TopicCommand",
 	"kafka-verifiable-consumer":        "org.apache.kafka.tools.VerifiableConsumer",
 	"kafka-verifiable-producer":        "org.apache.kafka.tools.VerifiableProducer",

@@ -20,6 +20,9 @@
 //	! stop N, ! start N  stop or start broker N of the place; files in testdata/cluster are played where each place has brokers 0, 1 and 2,
 //	                     {b}, {b1} and {b2}
 //	% SCRIPT ARGS        the same, but only with FULL=1; also part of NAME.want
+//	%% WHY               the whole file only with FULL=1
+//	& SCRIPT ARGS        start it, Apache's class in a JVM of its own, and go on
+//	! end                send TERM to what was started last with &; its answer is compared here
 //	< TEXT               (after a command) one line of its standard input
 //	<" TEXT"             as a Go string: bytes as they are, without a line end
 //	= WHAT...            compare only these: exit, stdout, stderr, firstline (of stderr), or nothing; sorted compares lines as a set

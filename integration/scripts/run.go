@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"gregor/integration/peer"
@@ -29,6 +30,7 @@ type place struct {
 	dir       string
 	bin       string
 	java      *java // nil unless apache
+	running   *background
 }
 
 func (p *place) String() string {
@@ -101,6 +103,12 @@ func (p *place) play(ctx context.Context, t *transcript, skip func(*step) bool) 
 			return nil, err
 		}
 	}
+	defer func() {
+		if p.running != nil { // something failed before its ! end
+			_ = p.running.cmd.Process.Kill()
+			_ = p.running.cmd.Wait()
+		}
+	}()
 	out := make([]*result, len(t.steps))
 	for i, s := range t.steps {
 		if skip(s) || p.apache && (s.skipApache || s.onKafka && p.kind == peer.Gregor) {
@@ -134,23 +142,69 @@ func (p *place) step(ctx context.Context, s *step) (result, error) {
 
 func (p *place) once(ctx context.Context, s *step) (result, error) {
 	words := p.words(s)
-	if words[0] == "!" {
+	switch {
+	case s.text() == "! end":
+		return p.end()
+	case words[0] == "!":
 		return result{}, p.operate(ctx, words[1], words[2])
 	}
-	if !p.apache {
-		return command(ctx, s.stdin, p.bin, words...)
+	name, args := p.bin, words
+	if p.apache {
+		class := classes[words[0]]
+		if words[0] == "kafka-run-class" {
+			class, words = words[1], words[1:]
+		}
+		if class == "" {
+			return result{}, errors.New("no Java class in classes.go")
+		}
+		if !s.jvm && !s.background {
+			return p.java.run(ctx, class, s.stdin, words[1:])
+		}
+		name, args = "java", append(p.java.options(), append([]string{class}, words[1:]...)...)
 	}
-	class := classes[words[0]]
-	if words[0] == "kafka-run-class" {
-		class, words = words[1], words[1:]
+	if s.background {
+		var err error
+		p.running, err = startBackground(ctx, s.stdin, name, args)
+		return result{}, err
 	}
-	if class == "" {
-		return result{}, errors.New("no Java class in classes.go")
+	return command(ctx, s.stdin, name, args...)
+}
+
+// background is a command that runs beside the others.
+type background struct {
+	cmd       *exec.Cmd
+	out, errs bytes.Buffer
+}
+
+func startBackground(ctx context.Context, stdin []byte, name string, args []string) (*background, error) {
+	b := &background{cmd: exec.CommandContext(ctx, name, args...)}
+	b.cmd.Stdin, b.cmd.Stdout, b.cmd.Stderr = bytes.NewReader(stdin), &b.out, &b.errs
+	b.cmd.WaitDelay = time.Second
+	return b, b.cmd.Start()
+}
+
+// end asks the command to end; one that does not is killed in the end.
+func (p *place) end() (result, error) {
+	b := p.running
+	if b == nil {
+		return result{}, errors.New("nothing was started with &")
 	}
-	if s.jvm {
-		return command(ctx, s.stdin, "java", append(p.java.options(), append([]string{class}, words[1:]...)...)...)
+	p.running = nil
+	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return result{}, fmt.Errorf("it has ended already: %w\n%s%s", errors.Join(err, b.cmd.Wait()), &b.out, &b.errs)
 	}
-	return p.java.run(ctx, class, s.stdin, words[1:])
+	kill := time.AfterFunc(commandLimit, func() { _ = b.cmd.Process.Kill() })
+	defer kill.Stop()
+	err := b.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return result{}, err
+	}
+	code := b.cmd.ProcessState.ExitCode()
+	if status, ok := b.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		code = 128 + int(status.Signal()) // as a shell has it
+	}
+	return result{code, b.out.String(), b.errs.String()}, nil
 }
 
 func command(ctx context.Context, stdin []byte, name string, args ...string) (result, error) {

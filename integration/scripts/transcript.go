@@ -14,6 +14,7 @@ import (
 type transcript struct {
 	name   string
 	record string // the path of what was recorded
+	full   string // why the whole file is for FULL=1 only; "": it is not
 	steps  []*step
 	even   []replacement
 	files  map[string]string
@@ -28,6 +29,7 @@ type replacement struct {
 type step struct {
 	line       int
 	full       bool // only with FULL=1
+	background bool // goes on until ! end
 	words      []string
 	stdin      []byte
 	compare    []string // empty: exit, stdout, stderr
@@ -81,6 +83,10 @@ func (t *transcript) add(line string, number int) error {
 	if line == "" || mark == "#" {
 		return nil
 	}
+	if mark == "%%" {
+		t.full = rest
+		return nil
+	}
 	if mark == "~" {
 		from, to, ok := strings.Cut(rest, " => ")
 		re, err := regexp.Compile(from)
@@ -92,18 +98,18 @@ func (t *transcript) add(line string, number int) error {
 	}
 	if mark == "!" {
 		words := strings.Fields(line)
-		if len(words) != 3 {
-			return fmt.Errorf("want ! stop|start ID, not %q", line)
+		if len(words) != 3 && line != "! end" {
+			return fmt.Errorf("want ! stop|start ID or ! end, not %q", line)
 		}
 		t.steps = append(t.steps, &step{line: number, words: words})
 		return nil
 	}
-	if mark == "$" || mark == "%" {
+	if mark == "$" || mark == "%" || mark == "&" {
 		words, err := split(rest)
 		if err != nil || len(words) == 0 {
 			return fmt.Errorf("no command in %q: %w", line, err)
 		}
-		t.steps = append(t.steps, &step{line: number, full: mark == "%", words: words})
+		t.steps = append(t.steps, &step{line: number, full: mark == "%", background: mark == "&", words: words})
 		return nil
 	}
 	if len(t.steps) == 0 {

@@ -64,6 +64,17 @@ func (m *Mem) CrashClone() *Mem {
 	return c
 }
 
+// Clone returns the file system as the death of the process now would leave it: everything written is there, synced or not, and no lock is
+// held. The original goes on.
+func (m *Mem) Clone() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := NewMem()
+	c.capacity, c.used = m.capacity, m.used
+	c.root = cloneAll(m.root, map[*memNode]*memNode{})
+	return c
+}
+
 func cloneSynced(n *memNode, seen map[*memNode]*memNode, used *int64) *memNode {
 	if c := seen[n]; c != nil {
 		return c
@@ -79,6 +90,25 @@ func cloneSynced(n *memNode, seen map[*memNode]*memNode, used *int64) *memNode {
 	for name, e := range n.syncedEntries {
 		x := cloneSynced(e, seen, used)
 		c.entries[name], c.syncedEntries[name] = x, x
+	}
+	return c
+}
+
+func cloneAll(n *memNode, seen map[*memNode]*memNode) *memNode {
+	if c := seen[n]; c != nil {
+		return c
+	}
+	c := &memNode{dir: n.dir, mode: n.mode, modTime: n.modTime, data: slices.Clone(n.data), synced: slices.Clone(n.synced)}
+	seen[n] = c
+	if !n.dir {
+		return c
+	}
+	c.entries, c.syncedEntries = map[string]*memNode{}, map[string]*memNode{}
+	for name, e := range n.entries {
+		c.entries[name] = cloneAll(e, seen)
+	}
+	for name, e := range n.syncedEntries {
+		c.syncedEntries[name] = cloneAll(e, seen)
 	}
 	return c
 }

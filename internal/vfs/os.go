@@ -45,6 +45,10 @@ func (f osFile) allocate(off, n int64) error {
 	return nil
 }
 
+func (f osFile) reserve(off, n int64) error {
+	return unix.Fallocate(int(f.File.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, n)
+}
+
 func (f osFile) Fd() (uintptr, bool) { return f.File.Fd(), true }
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {

@@ -104,6 +104,14 @@ func Allocate(f File, off, n int64) error {
 	return nil
 }
 
+// Reserve takes n bytes of the disk from off on for the file, without changing its length; a Truncate to the file's own length gives back
+// what was not written. It saves the file system looking for room at each write. Where that cannot be done, or the disk is full, it does
+// nothing and returns false.
+func Reserve(f File, off, n int64) bool {
+	r, ok := f.(interface{ reserve(off, n int64) error })
+	return ok && r.reserve(off, n) == nil
+}
+
 // ReadFile reads a whole file of at most limit bytes.
 func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.OpenFile(name, 0, 0)

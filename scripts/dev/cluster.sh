@@ -43,6 +43,7 @@ log.dirs=$dir/logs-$i
 offsets.topic.replication.factor=$factor
 transaction.state.log.replication.factor=$factor
 transaction.state.log.min.isr=$((factor < 2 ? 1 : 2))
+group.initial.rebalance.delay.ms=0
 END
   bin/gregor kafka-server-start "$dir/broker-$i.properties" >"$dir/broker-$i.log" 2>&1 </dev/null &
   pids+=($!)

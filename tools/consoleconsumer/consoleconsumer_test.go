@@ -97,7 +97,7 @@ func TestBadCommandLinesAreRefused(t *testing.T) {
 		if err == nil {
 			var s *settings
 			if s, err = parse(o); err == nil {
-				err = s.bad
+				_, err = s.cfg.NewConsumer(s.what)
 			}
 		}
 		if fmt.Sprint(err) != want {

@@ -3,7 +3,7 @@
 // Owns: the command's flags, where reading starts, the formatters.
 // Guarded by: nothing; one goroutine polls and prints, a signal cancels its context.
 // Invariants: keys and values are written byte for byte unless a deserializer is asked for; exactly --max-messages are printed;
-// the count on stderr is the last thing said. Without --group no consumer group is joined: the partitions are read directly.
-// Imports: kgo, kmsg (contents of internal topics), tools/internal.
+// the count on stderr is the last thing said; what is committed was printed.
+// Imports: kgo, kerr, tools/internal.
 // Kafka counterpart: kafka.tools.ConsoleConsumer, kafka.tools.DefaultMessageFormatter.
 package consoleconsumer

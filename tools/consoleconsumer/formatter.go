@@ -2,7 +2,6 @@ package consoleconsumer
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -165,5 +164,5 @@ func (f *checksumFormatter) write(out *bufio.Writer, _ *kgo.Record) error {
 
 func logError(w io.Writer, message string, err error) {
 	cli.Log(w, "ERROR", "kafka.tools.ConsoleConsumer$", message)
-	fmt.Fprintln(w, trace(err))
+	kclient.PrintTrace(w, err)
 }

@@ -41,7 +41,7 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		case errors.As(err, &conflict):
 			fmt.Fprintln(stderr, conflict.message)
 		default:
-			fmt.Fprintln(stderr, `Exception in thread "main" `+trace(err))
+			fmt.Fprintln(stderr, `Exception in thread "main" `+kclient.Trace(err))
 		}
 		return 1
 	}
@@ -51,18 +51,9 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 func (s *settings) run(stdout, stderr io.Writer) int {
 	signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error to report, not a death
 	s.cfg.Warn = stderr
-	if s.bad != nil {
-		logError(stderr, "Unknown error when running consumer: ", s.bad)
-		return 1
-	}
-	opts, err := s.cfg.Options()
-	var client *kgo.Client
-	if err == nil {
-		client, err = kgo.NewClient(append(opts, s.kgo...)...)
-	}
+	consumer, err := s.cfg.NewConsumer(s.what, kgo.MaxConcurrentFetches(2)) // what is read ahead stays small, however slow stdout is
 	if err != nil {
-		logError(stderr, "Unknown error when running consumer: ", &kclient.APIError{
-			Class: "org.apache.kafka.common.KafkaException", Message: "Failed to construct kafka consumer\nCaused by: " + trace(err)})
+		logError(stderr, "Unknown error when running consumer: ", err)
 		return 1
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
@@ -78,10 +69,10 @@ func (s *settings) run(stdout, stderr io.Writer) int {
 		case <-ctx.Done():
 		}
 	}()
-	p := &printer{settings: s, client: client, out: bufio.NewWriterSize(stdout, 256<<10), stderr: stderr}
+	p := &printer{settings: s, consumer: consumer, out: bufio.NewWriterSize(stdout, 256<<10), stderr: stderr}
 	code := p.loop(ctx)
 	p.flush()
-	p.leave()
+	consumer.Close()
 	fmt.Fprintf(stderr, "Processed a total of %d messages\n", p.count)
 	if p.broken != nil {
 		logError(stderr, "Unknown error when running consumer: ", p.broken)
@@ -99,12 +90,12 @@ func (e stopError) Error() string { return e.sig.String() }
 
 type printer struct {
 	*settings
-	client *kgo.Client
-	out    *bufio.Writer
-	stderr io.Writer
-	count  int64
-	warned map[string]time.Time
-	broken error // a record that could not be printed
+	consumer *kclient.Consumer
+	out      *bufio.Writer
+	stderr   io.Writer
+	count    int64
+	warned   map[string]time.Time
+	broken   error // a record that could not be printed
 }
 
 // loop prints records until something ends it, and returns the exit code.
@@ -146,49 +137,18 @@ func (p *printer) poll(ctx context.Context) (kgo.Fetches, error) {
 		deadline, cancel = context.WithTimeout(ctx, p.timeout)
 		defer cancel()
 	}
-	for {
-		fetches := p.client.PollFetches(deadline)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	fetches, err := p.consumer.Poll(deadline, func(topic string, err *kerr.Error) {
+		if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.LeaderNotAvailable) {
+			p.warn(fmt.Sprintf("Error while fetching metadata with correlation id 2 : {%s=%s}", topic, err.Message))
 		}
-		if err := p.failure(fetches); err != nil {
-			return nil, err
-		}
-		if fetches.NumRecords() > 0 {
-			return fetches, nil
-		}
-		if deadline.Err() != nil {
-			return nil, &kclient.APIError{Class: "org.apache.kafka.common.errors.TimeoutException"}
-		}
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err == nil && fetches.NumRecords() == 0:
+		return nil, &kclient.APIError{Class: "org.apache.kafka.common.errors.TimeoutException"}
 	}
-}
-
-// failure tells which errors end the command; the others pass by themselves and are only told of.
-func (p *printer) failure(fetches kgo.Fetches) error {
-	for _, e := range fetches.Errors() {
-		var k *kerr.Error
-		var group *kgo.ErrGroupSession
-		switch {
-		case errors.As(e.Err, &group) && !kgo.IsRetryableBrokerErr(e.Err):
-			fmt.Fprintf(p.stderr, "gregor: --group %s needs a broker that serves consumer groups; without --group the partitions are read directly\n", p.group)
-			return kclient.Wrap(e.Err, "join group "+p.group)
-		case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, context.Canceled):
-		case errors.Is(e.Err, kerr.InvalidTopicException):
-			return &kclient.APIError{Class: "org.apache.kafka.common.errors.InvalidTopicException", Message: "Invalid topics: [" + e.Topic + "]"}
-		case errors.Is(e.Err, kerr.TopicAuthorizationFailed):
-			return &kclient.APIError{Class: "org.apache.kafka.common.errors.TopicAuthorizationException", Message: "Not authorized to access topics: [" + e.Topic + "]"}
-		case errors.Is(e.Err, kerr.UnknownTopicOrPartition), errors.Is(e.Err, kerr.LeaderNotAvailable):
-			errors.As(e.Err, &k)
-			p.warn(fmt.Sprintf("Error while fetching metadata with correlation id 2 : {%s=%s}", e.Topic, k.Message))
-		case errors.As(e.Err, &k) && k.Retriable:
-		case errors.As(e.Err, &k):
-			return kclient.Error(k.Code, nil)
-		case kgo.IsRetryableBrokerErr(e.Err):
-		default:
-			return kclient.Wrap(e.Err, "read "+e.Topic)
-		}
-	}
-	return nil
+	return fetches, err
 }
 
 func (p *printer) warn(message string) {
@@ -220,8 +180,8 @@ func (p *printer) print(fetches kgo.Fetches) (code int, end bool) {
 func (p *printer) records(rs []*kgo.Record) (code int, end bool) {
 	var last *kgo.Record
 	defer func() {
-		if last != nil && p.commit {
-			p.client.MarkCommitRecords(last)
+		if last != nil {
+			p.consumer.Read(last)
 		}
 	}()
 	for _, r := range rs {
@@ -249,27 +209,4 @@ func (p *printer) flush() bool {
 	fmt.Fprintln(p.stderr, "Unable to write to standard out, closing consumer.")
 	p.out.Reset(io.Discard)
 	return true
-}
-
-// leave commits what was printed and leaves the group.
-func (p *printer) leave() {
-	if p.commit {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := p.client.CommitMarkedOffsets(ctx); err != nil {
-			cli.Log(p.stderr, "WARN", "kafka.tools.ConsoleConsumer$", "Offsets of what was printed could not be committed: "+err.Error())
-		}
-	}
-	p.client.CloseAllowingRebalance()
-}
-
-func trace(err error) string {
-	var api *kclient.APIError
-	if !errors.As(err, &api) {
-		return err.Error()
-	}
-	if api.Message == "" {
-		return api.Class
-	}
-	return api.Trace()
 }

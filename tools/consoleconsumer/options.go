@@ -1,7 +1,6 @@
 package consoleconsumer
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -36,7 +35,7 @@ func newParser() *cli.Parser {
 		cli.Opt{Name: "value-deserializer", Kind: cli.String, Arg: "deserializer for values", Doc: "The same as --property value.deserializer=..."},
 		cli.Opt{Name: "enable-systest-events", Doc: "Print shutdown_complete at the end."},
 		cli.Opt{Name: "isolation-level", Kind: cli.String, Default: "read_uncommitted", Doc: "read_committed leaves out records of open and aborted transactions; read_uncommitted prints all."},
-		cli.Opt{Name: "group", Kind: cli.String, Arg: "consumer group id", Doc: "Read as a member of this consumer group and commit what was printed."},
+		cli.Opt{Name: "group", Kind: cli.String, Arg: "consumer group id", Doc: "Read as a member of this consumer group and commit what was printed. Default: a group of its own, without commits."},
 	)...)
 }
 
@@ -48,11 +47,9 @@ type settings struct {
 	skipErrors bool
 	systest    bool
 	group      string
-	commit     bool
 
-	cfg kclient.Config
-	kgo []kgo.Opt
-	bad error // a property that no consumer takes: told when one is made
+	cfg  kclient.Config
+	what kclient.Subscription
 }
 
 const (
@@ -105,19 +102,8 @@ func parse(o *cli.Options) (*settings, error) {
 	if _, ok := p["isolation.level"]; !ok || o.Has("isolation-level") {
 		p["isolation.level"] = o.String("isolation-level")
 	}
-	s.cfg = kclient.Config{Servers: o.String("bootstrap-server"), Props: p, ClientID: "consumer-" + s.group + "-1"}
-	if v := p["client.id"]; v != "" {
-		s.cfg.ClientID = v
-	}
-	s.cfg.Name = "Consumer clientId=" + s.cfg.ClientID + ", groupId=" + s.group
-	if s.bad = s.cfg.Check(); s.bad == nil {
-		s.bad = s.consumer(o, offset)
-	}
-	var conflict *conflictError
-	if errors.As(s.bad, &conflict) {
-		return nil, s.bad
-	}
-	return s, nil
+	s.cfg = kclient.Config{Servers: o.String("bootstrap-server"), Props: p}.AsConsumer(s.group)
+	return s, s.subscribe(o, offset)
 }
 
 // checkStart tells apart which records to start with, with Kafka's refusals.
@@ -176,116 +162,50 @@ func (s *settings) setGroup(o *cli.Options, file, extra map[string]string) error
 	case len(ids) == 1 && o.Has("partition"):
 		return &cli.UsageError{Message: "Options group and partition cannot be specified together."}
 	case len(ids) == 1:
-		s.group, s.commit = ids[0], true
-	default:
+		s.group = ids[0]
+	default: // nobody will use this group's offsets
 		s.group = fmt.Sprintf("console-consumer-%d", rand.IntN(100000))
+		if _, ok := file["enable.auto.commit"]; !ok {
+			file["enable.auto.commit"] = "false"
+		}
 	}
 	return nil
 }
 
-// consumer turns the properties into kgo's options.
-func (s *settings) consumer(o *cli.Options, offset int64) error {
+// subscribe says what is read: one partition directly, or a topic or topics by a regular expression as a member of the group.
+func (s *settings) subscribe(o *cli.Options, offset int64) error {
 	p := s.cfg.Props
-	reset, err := resetPolicy(o, p)
-	if err != nil {
+	if err := resetPolicy(o, p); err != nil {
 		return err
 	}
-	var bad error
-	num := func(key string, def, least int64) int64 {
-		n, err := s.cfg.Int(key, def)
-		if err != nil && bad == nil {
-			bad = err
-		}
-		return min(max(n, least), 1<<30)
+	s.what = kclient.Subscription{Topic: o.String("topic"), Pattern: o.String("whitelist"), Group: s.group}
+	if !o.Has("partition") {
+		return nil
 	}
-	fetchMax := num("fetch.max.bytes", 50<<20, 1)
-	s.kgo = append(s.kgo,
-		kgo.ConsumeResetOffset(reset),
-		kgo.FetchMinBytes(int32(num("fetch.min.bytes", 1, 0))),
-		kgo.FetchMaxWait(time.Duration(num("fetch.max.wait.ms", 500, 0))*time.Millisecond),
-		kgo.FetchMaxBytes(int32(fetchMax)),
-		kgo.FetchMaxPartitionBytes(int32(min(num("max.partition.fetch.bytes", 1<<20, 1), fetchMax))),
-		kgo.BrokerMaxReadBytes(int32(max(fetchMax*2, 100<<20))),
-		kgo.MaxConcurrentFetches(2)) // what is read ahead stays small, however slow stdout is
-	switch p["isolation.level"] {
-	case "read_committed":
-		s.kgo = append(s.kgo, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	case "read_uncommitted":
-	default:
-		return kclient.ConfigError(fmt.Sprintf("Invalid value %s for configuration isolation.level: String must be one of: read_committed, read_uncommitted", p["isolation.level"]))
+	at := kgo.NewOffset().At(offset)
+	switch offset {
+	case earliest:
+		at = kgo.NewOffset().AtStart()
+	case latest:
+		at = kgo.NewOffset().AtEnd()
 	}
-	if v := p["client.rack"]; v != "" {
-		s.kgo = append(s.kgo, kgo.Rack(v))
-	}
-	if v, ok := p["allow.auto.create.topics"]; !ok || strings.EqualFold(v, "true") {
-		s.kgo = append(s.kgo, kgo.AllowAutoTopicCreation())
-	}
-	if err := s.assign(o, offset, p); err != nil {
-		return err
-	}
-	if s.commit {
-		s.commit = !strings.EqualFold(p["enable.auto.commit"], "false")
-		s.kgo = append(s.kgo, kgo.ConsumerGroup(s.group), kgo.Balancers(kgo.RangeBalancer()),
-			kgo.SessionTimeout(time.Duration(num("session.timeout.ms", 10000, 1))*time.Millisecond),
-			kgo.HeartbeatInterval(time.Duration(num("heartbeat.interval.ms", 3000, 1))*time.Millisecond),
-			kgo.RebalanceTimeout(time.Duration(num("max.poll.interval.ms", 300000, 1))*time.Millisecond))
-		if s.commit {
-			s.kgo = append(s.kgo, kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Duration(num("auto.commit.interval.ms", 5000, 100))*time.Millisecond))
-		} else {
-			s.kgo = append(s.kgo, kgo.DisableAutoCommit())
-		}
-		if v := p["group.instance.id"]; v != "" {
-			s.kgo = append(s.kgo, kgo.InstanceID(v))
-		}
-	}
-	return bad
-}
-
-// assign says what is read: one partition, a topic, or topics by a regular expression.
-func (s *settings) assign(o *cli.Options, offset int64, p map[string]string) error {
-	switch {
-	case o.Has("partition"):
-		at := kgo.NewOffset().At(offset)
-		switch offset {
-		case earliest:
-			at = kgo.NewOffset().AtStart()
-		case latest:
-			at = kgo.NewOffset().AtEnd()
-		}
-		s.kgo = append(s.kgo, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.String("topic"): {int32(o.Int("partition")): at}}))
-	case o.Has("topic"):
-		s.kgo = append(s.kgo, kgo.ConsumeTopics(o.String("topic")))
-	default:
-		s.kgo = append(s.kgo, kgo.ConsumeRegex(), kgo.ConsumeTopics("^(?:"+o.String("whitelist")+")$"))
-		internal := strings.EqualFold(p["exclude.internal.topics"], "false")
-		if !internal {
-			s.kgo = append(s.kgo, kgo.ConsumeExcludeTopics("^__consumer_offsets$", "^__transaction_state$"))
-		}
-	}
+	s.what.Direct = map[int32]kgo.Offset{int32(o.Int("partition")): at}
 	return nil
 }
 
-func resetPolicy(o *cli.Options, p map[string]string) (kgo.Offset, error) {
+// resetPolicy sets auto.offset.reset where --from-beginning or nothing speaks.
+func resetPolicy(o *cli.Options, p map[string]string) error {
 	policy, given := p["auto.offset.reset"]
-	if given && o.Has("from-beginning") && policy != "earliest" {
-		return kgo.Offset{}, &conflictError{fmt.Sprintf(
-			"Can't simultaneously specify --from-beginning and 'auto.offset.reset=%s', please remove one option", policy)}
+	switch {
+	case given && o.Has("from-beginning") && policy != "earliest":
+		return &conflictError{fmt.Sprintf("Can't simultaneously specify --from-beginning and 'auto.offset.reset=%s', please remove one option", policy)}
+	case given:
+	case o.Has("from-beginning"):
+		p["auto.offset.reset"] = "earliest"
+	default:
+		p["auto.offset.reset"] = "latest"
 	}
-	if !given {
-		policy = "latest"
-		if o.Has("from-beginning") {
-			policy = "earliest"
-		}
-	}
-	switch policy {
-	case "earliest":
-		return kgo.NewOffset().AtStart(), nil
-	case "latest":
-		return kgo.NewOffset().AtEnd(), nil
-	case "none":
-		return kgo.NoResetOffset(), nil
-	}
-	return kgo.Offset{}, kclient.ConfigError(fmt.Sprintf("Invalid value %s for configuration auto.offset.reset: String must be one of: latest, earliest, none", policy))
+	return nil
 }
 
 // conflictError is told as it is.

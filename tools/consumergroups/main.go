@@ -8,42 +8,11 @@ import (
 	"io"
 	"slices"
 	"strings"
-
-	"github.com/twmb/franz-go/pkg/kadm"
+	"time"
 
 	"gregor/tools/internal/cli"
 	"gregor/tools/internal/kclient"
 )
-
-var actions = []string{"list", "describe", "delete", "reset-offsets", "delete-offsets"}
-
-func newParser() *cli.Parser {
-	return cli.New(cli.Defaults(
-		cli.Opt{Name: "bootstrap-server", Kind: cli.String, Arg: "server to connect to", Doc: "REQUIRED: brokers to connect to."},
-		cli.Opt{Name: "command-config", Kind: cli.String, Arg: "command config property file", Doc: "Properties file for the admin client."},
-		cli.Opt{Name: "group", Kind: cli.String, Arg: "consumer group", Doc: "The group that is meant; may be given several times."},
-		cli.Opt{Name: "all-groups", Doc: "Every group."},
-		cli.Opt{Name: "topic", Kind: cli.String, Arg: "topic", Doc: "The topic whose offsets are meant, topic:0,1 for some of its partitions; may be given several times."},
-		cli.Opt{Name: "all-topics", Doc: "Every topic that the group has offsets of."},
-		cli.Opt{Name: "list", Doc: "List the groups."},
-		cli.Opt{Name: "describe", Doc: "Show a group's offsets and lag."},
-		cli.Opt{Name: "members", Doc: "With --describe: show the members."},
-		cli.Opt{Name: "offsets", Doc: "With --describe: show offsets and lag, which is the default."},
-		cli.Opt{Name: "verbose", Doc: "With --describe --members: show what is assigned to each."},
-		cli.Opt{Name: "state", Doc: "With --describe: show the state; with --list: show each group's."},
-		cli.Opt{Name: "delete", Doc: "Delete groups without members."},
-		cli.Opt{Name: "delete-offsets", Doc: "Delete the offsets of topics that the group does not read."},
-		cli.Opt{Name: "reset-offsets", Doc: "Set the offsets of a group without members; one of --to-earliest, --to-latest, --to-current, --to-offset, --shift-by says where to."},
-		cli.Opt{Name: "dry-run", Doc: "With --reset-offsets: only show what would be set, which is the default."},
-		cli.Opt{Name: "execute", Doc: "With --reset-offsets: set it."},
-		cli.Opt{Name: "to-earliest", Doc: "The first record that is there."},
-		cli.Opt{Name: "to-latest", Doc: "The end."},
-		cli.Opt{Name: "to-current", Doc: "Where the group is."},
-		cli.Opt{Name: "to-offset", Kind: cli.Long, Arg: "Long: offset", Doc: "This offset."},
-		cli.Opt{Name: "shift-by", Kind: cli.Long, Arg: "Long: number-of-offsets", Doc: "So many further on, or back if negative."},
-		cli.Opt{Name: "timeout", Kind: cli.Long, Arg: "timeout (ms)", Default: "5000", Doc: "Accepted; requests have the client's time-outs."},
-	)...)
-}
 
 const about = "This tool helps to list all consumer groups, describe a consumer group, delete consumer group info, or reset consumer group offsets."
 
@@ -54,11 +23,17 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if err != nil {
 		return p.Fail(stderr, err)
 	}
+	if err := check(o, stderr); err != nil {
+		return p.Fail(stderr, usage(err))
+	}
 	if code, done := o.HelpOrVersion(stdout, stderr, about); done {
 		return code
 	}
-	if err := check(o); err != nil {
+	if err := oneAction(o); err != nil {
 		return p.Fail(stderr, err)
+	}
+	if err := o.Once("bootstrap-server", "command-config"); err != nil {
+		return p.Fail(stderr, usage(err))
 	}
 	out := bufio.NewWriter(stdout)
 	defer out.Flush() //nolint:errcheck // nobody is left to tell
@@ -67,54 +42,51 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		return kclient.Uncaught(stderr, err)
 	}
 	defer admin.Close()
-	c := &command{o: o, out: out, stderr: stderr, adm: kadm.NewClient(admin.Client)}
+	c := &command{o: o, out: out, stderr: stderr, admin: admin.WithTimeout(time.Duration(int32(o.Int("timeout"))) * time.Millisecond)}
 	err = c.run(context.Background())
-	var usage *cli.UsageError
-	if errors.As(err, &usage) {
+	var wrong *cli.UsageError
+	switch {
+	case errors.As(err, &wrong):
+		out.Flush() //nolint:errcheck // see above
 		return p.Fail(stderr, err)
-	}
-	if err != nil {
-		c.fail("Executing consumer group command failed due to %s", executed(err))
+	case err != nil:
+		c.fail("Executing consumer group command failed due to %s", message(err))
+		out.Flush() //nolint:errcheck // see above
+		kclient.PrintTrace(stderr, err)
 	}
 	return 0 // as Kafka's, which only prints
 }
 
-func check(o *cli.Options) error {
-	if err := o.Require("bootstrap-server"); err != nil {
-		return err
+// usage makes a mistake of grammar one that is answered with the help text, as this tool's main does once the words are read.
+func usage(err error) error {
+	var opt *cli.OptionError
+	if errors.As(err, &opt) {
+		return &cli.UsageError{Message: opt.Message}
 	}
-	n := 0
-	for _, a := range actions {
-		if o.Has(a) {
-			n++
-		}
+	return err
+}
+
+// message is Java's Throwable.getMessage.
+func message(err error) string {
+	var opt *cli.OptionError
+	switch e := err.(type) { //nolint:errorlint // the outermost exception speaks
+	case *kclient.CausedError:
+		return e.Message
+	case *kclient.APIError:
+		return e.Message
 	}
-	if n != 1 {
-		return &cli.UsageError{Message: "Command must include exactly one action: --list, --describe, --delete, --reset-offsets, --delete-offsets"}
+	if errors.As(err, &opt) {
+		return opt.Message
 	}
-	named := o.Has("group") || o.Has("all-groups")
-	switch {
-	case o.Has("describe") && !named:
-		return &cli.UsageError{Message: "Option [describe] takes one of these options: [all-groups], [group]"}
-	case o.Has("delete") && !named:
-		return &cli.UsageError{Message: "Option [delete] takes one of these options: [all-groups], [group]"}
-	case o.Has("reset-offsets") && !named:
-		return &cli.UsageError{Message: "Option [reset-offsets] takes one of these options: [all-groups], [group]"}
-	case o.Has("delete-offsets") && (!o.Has("group") || !o.Has("topic")):
-		return &cli.UsageError{Message: "Option [delete-offsets] takes the following options: [group], [topic]"}
-	case o.Has("reset-offsets") && o.Has("dry-run") && o.Has("execute"):
-		return &cli.UsageError{Message: "Option [reset-offsets] only accepts one of [execute], [dry-run]"}
-	case o.Has("reset-offsets") && !o.Has("topic") && !o.Has("all-topics"):
-		return &cli.UsageError{Message: "One of the reset scopes should be defined: --all-topics, --topic."}
-	}
-	return nil
+	return err.Error()
 }
 
 type command struct {
 	o      *cli.Options
 	out    *bufio.Writer
 	stderr io.Writer
-	adm    *kadm.Client
+	admin  *kclient.Admin
+	file   planFile // of --from-file, once it was read
 }
 
 func (c *command) fail(format string, args ...any) {
@@ -128,6 +100,9 @@ func (c *command) warn(format string, args ...any) {
 }
 
 func (c *command) run(ctx context.Context) error {
+	if err := c.o.Check("timeout", "state", "to-offset", "shift-by", "from-file", "to-datetime", "by-duration"); err != nil {
+		return err
+	}
 	switch {
 	case c.o.Has("list"):
 		return c.list(ctx)
@@ -141,48 +116,62 @@ func (c *command) run(ctx context.Context) error {
 	return c.deleteOffsets(ctx)
 }
 
+// states are those that a group may be in.
+var states = []string{"PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Empty"}
+
 func (c *command) list(ctx context.Context) error {
-	groups, err := c.adm.ListGroups(ctx)
+	var wanted []string
+	if list := c.o.String("state"); list != "" {
+		for word := range strings.SplitSeq(list, ",") {
+			word = strings.TrimSpace(word)
+			if !slices.Contains(states, word) {
+				return &cli.UsageError{Message: "Invalid state list '" + list + "'. Valid states are: " + strings.Join(states, ", ")}
+			}
+			wanted = append(wanted, word)
+		}
+	}
+	groups, err := c.admin.ListGroups(ctx, wanted)
 	if err != nil {
-		return err
+		return kclient.Executed(err)
+	}
+	if !c.o.Has("state") {
+		for _, g := range groups {
+			fmt.Fprintln(c.out, g.Name)
+		}
+		return nil
 	}
 	width := 15
-	var shown []kadm.ListedGroup
-	for _, g := range groups.Sorted() {
-		if g.ProtocolType == "consumer" || g.ProtocolType == "" {
-			shown = append(shown, g)
-			width = max(width, len(g.Group))
-		}
+	for _, g := range groups {
+		width = max(width, len(g.Name))
 	}
-	if c.o.Has("state") {
-		fmt.Fprintf(c.out, "%-*s %s\n", width, "GROUP", "STATE")
-	}
-	for _, g := range shown {
-		if c.o.Has("state") {
-			fmt.Fprintf(c.out, "%-*s %s\n", width, g.Group, g.State)
-			continue
-		}
-		fmt.Fprintln(c.out, g.Group)
+	fmt.Fprintf(c.out, "%-*s %s\n", width, "GROUP", "STATE")
+	for _, g := range groups {
+		fmt.Fprintf(c.out, "%-*s %s\n", width, g.Name, g.State)
 	}
 	return nil
 }
 
-// groups are those that are meant.
+// groups are those that are meant, each once, in the order of the hash tables that Java's admin client keeps them in.
 func (c *command) groups(ctx context.Context) ([]string, error) {
-	if !c.o.Has("all-groups") {
-		return c.o.Values("group"), nil
-	}
-	groups, err := c.adm.ListGroups(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var names []string
-	for _, g := range groups.Sorted() {
-		if g.ProtocolType == "consumer" || g.ProtocolType == "" {
-			names = append(names, g.Group)
+	if c.o.Has("all-groups") {
+		listed, err := c.admin.ListGroups(ctx, nil)
+		if err != nil {
+			return nil, kclient.Executed(err)
+		}
+		for _, g := range listed {
+			names = append(names, g.Name)
+		}
+	} else {
+		for _, name := range c.o.Values("group") {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
-	return names, nil
+	sized := len(names)*4/3 + 1
+	names = kclient.HashOrder(names, max(sized, 16))
+	return kclient.HashOrder(kclient.HashOrder(names, 0), sized), nil
 }
 
 func (c *command) delete(ctx context.Context) error {
@@ -190,21 +179,18 @@ func (c *command) delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kclient.ScalaOrderStrings(names)
 	var done, failed []string
 	for _, name := range names {
-		resp, err := c.adm.DeleteGroup(ctx, name)
-		if err == nil {
-			err = resp.Err
-		}
-		if err != nil {
-			failed = append(failed, fmt.Sprintf("* Group '%s' could not be deleted due to: java.util.concurrent.ExecutionException: %s", name,
-				executed(kclient.Wrap(err, "delete group "+name))))
+		if err := c.admin.DeleteGroup(ctx, name); err != nil {
+			failed = append(failed, fmt.Sprintf("* Group '%s' could not be deleted due to: %s", name, kclient.Trace(kclient.Executed(err))))
 			continue
 		}
-		done = append(done, "'"+name+"'")
+		done = append(done, name)
 	}
+	quoted := "'" + strings.Join(done, "', '") + "'"
 	if len(failed) == 0 {
-		fmt.Fprintf(c.out, "Deletion of requested consumer groups (%s) was successful.\n", strings.Join(done, ", "))
+		fmt.Fprintf(c.out, "Deletion of requested consumer groups (%s) was successful.\n", quoted)
 		return nil
 	}
 	c.fail("Deletion of some consumer groups failed:")
@@ -212,60 +198,7 @@ func (c *command) delete(ctx context.Context) error {
 		fmt.Fprintln(c.out, line)
 	}
 	if len(done) > 0 {
-		fmt.Fprintf(c.out, "\nThese consumer groups were deleted successfully: %s\n", strings.Join(done, ", "))
+		fmt.Fprintf(c.out, "\nThese consumer groups were deleted successfully: %s\n", quoted)
 	}
 	return nil
-}
-
-func (c *command) deleteOffsets(ctx context.Context) error {
-	group := c.o.String("group")
-	tps, err := c.partitions(ctx, nil)
-	if err != nil {
-		return err
-	}
-	set := kadm.TopicsSet{}
-	for _, tp := range tps {
-		set.Add(tp.Topic, tp.Partition)
-	}
-	errs, err := c.adm.DeleteOffsets(ctx, group, set)
-	if err != nil {
-		c.fail("Encounter some unknown error: %s", executed(kclient.Wrap(err, "delete offsets")))
-		return nil
-	}
-	bad := false
-	for _, tp := range tps {
-		bad = bad || errs[tp.Topic][tp.Partition] != nil
-	}
-	if bad {
-		c.fail("Encounter some partition level error, see the follow-up details:")
-	} else {
-		fmt.Fprintf(c.out, "Request succeed for deleting offsets with topic %s group %s\n", strings.Join(c.o.Values("topic"), ", "), group)
-	}
-	fmt.Fprintf(c.out, "\n%-30s %-15s %-15s\n", "TOPIC", "PARTITION", "STATUS")
-	for _, tp := range tps {
-		status := "Successful"
-		if err := errs[tp.Topic][tp.Partition]; err != nil {
-			status = "Error: " + kclient.Wrap(err, "delete offsets").Error()
-		}
-		fmt.Fprintf(c.out, "%-30s %-15d %-15s\n", tp.Topic, tp.Partition, status)
-	}
-	return nil
-}
-
-// executed is an error as the message of Java's ExecutionException has it.
-func executed(err error) string {
-	var api *kclient.APIError
-	if errors.As(err, &api) {
-		return api.Trace()
-	}
-	return err.Error()
-}
-
-func sortPartitions(tps []kclient.TopicPartition) {
-	slices.SortFunc(tps, func(a, b kclient.TopicPartition) int {
-		if n := strings.Compare(a.Topic, b.Topic); n != 0 {
-			return n
-		}
-		return int(a.Partition) - int(b.Partition)
-	})
 }

@@ -1,9 +1,9 @@
 // Package consumerperf is kafka-consumer-perf-test: it reads many records and prints how fast that was.
 //
 // Owns: the command's flags, the figures and their lines; no state beyond one run.
-// Guarded by: nothing; one goroutine reads and prints.
-// Invariants: the lines have Kafka's header and columns. All partitions are assigned directly, so --group joins nothing; rebalance.time.ms
-// is the time until they were, where Apache's class prints a time of day.
+// Guarded by: test.mu, for the time of a rebalance; else one goroutine reads and prints.
+// Invariants: the lines have Kafka's header and columns. The group is joined, and its offsets are committed; rebalance.time.ms is the time
+// until partitions were assigned, where Apache's class prints a time of day.
 // Imports: kgo, tools/internal.
 // Kafka counterpart: kafka.tools.ConsumerPerformance.
 package consumerperf
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -32,7 +33,7 @@ func newParser() *cli.Parser {
 		cli.Opt{Name: "broker-list", Kind: cli.String, Arg: "broker-list", Doc: "The old name of --bootstrap-server."},
 		cli.Opt{Name: "bootstrap-server", Kind: cli.String, Arg: "server to connect to", Unless: "broker-list", Doc: "REQUIRED: brokers to connect to."},
 		cli.Opt{Name: "topic", Kind: cli.String, Arg: "topic", Doc: "REQUIRED: what to read."},
-		cli.Opt{Name: "group", Kind: cli.String, Arg: "gid", Doc: "Accepted; all partitions are read without joining a group."},
+		cli.Opt{Name: "group", Kind: cli.String, Arg: "gid", Doc: "The consumer group to join. Default: perf-consumer- and a number."},
 		cli.Opt{Name: "fetch-size", Kind: cli.Int, Arg: "size", Default: "1048576", Doc: "Bytes to fetch of a partition at once."},
 		cli.Opt{Name: "from-latest", Doc: "Begin at the end instead of at the beginning."},
 		cli.Opt{Name: "socket-buffer-size", Kind: cli.Int, Arg: "size", Default: "2097152", Doc: "Accepted for old scripts; the system chooses."},
@@ -74,8 +75,9 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		t.out.Flush() //nolint:errcheck // see above
 		return kclient.Uncaught(stderr, err)
 	}
-	defer t.reader.Client.Close()
 	if err := t.run(context.Background()); err != nil {
+		t.consumer.Close()
+		t.out.Flush() //nolint:errcheck // see above
 		return kclient.Uncaught(stderr, err)
 	}
 	return 0
@@ -83,7 +85,7 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 
 // test is one run.
 type test struct {
-	reader   *kclient.Reader
+	consumer *kclient.Consumer
 	out      *bufio.Writer
 	count    int64
 	timeout  time.Duration
@@ -93,7 +95,11 @@ type test struct {
 
 	now, last sums // all so far, and at the last line
 	reported  time.Time
-	joined    time.Duration // not yet told of in a line
+
+	mu      sync.Mutex
+	since   time.Time     // when partitions were lost, or the test began
+	joining time.Duration // all waits for an assignment
+	joined  time.Duration // those not yet told of in a line
 }
 
 type sums struct{ records, bytes int64 }
@@ -134,46 +140,51 @@ func (t *test) prepare(o *cli.Options, stderr io.Writer) error {
 	if group == "" {
 		group = "perf-consumer-" + strconv.Itoa(int(time.Now().UnixNano()%100000))
 	}
-	id := "consumer-" + group + "-1"
-	cfg := kclient.Config{Servers: servers, Props: p, ClientID: id, Name: "Consumer clientId=" + id + ", groupId=" + group, Warn: stderr}
-	t.reader, err = cfg.NewReader(o.String("topic"))
+	cfg := kclient.Config{Servers: servers, Props: p, Warn: stderr}.AsConsumer(group)
+	t.since = time.Now()
+	t.consumer, err = cfg.NewConsumer(kclient.Subscription{Topic: o.String("topic"), Group: group, Assigned: t.assigned, Revoked: t.revoked})
 	return err
+}
+
+func (t *test) assigned([]kclient.TopicPartition) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	waited := time.Since(t.since)
+	t.joining += waited
+	t.joined += waited
+}
+
+func (t *test) revoked([]kclient.TopicPartition) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.since = time.Now()
 }
 
 const mega = 1024 * 1024
 
 func (t *test) run(ctx context.Context) error {
 	start := time.Now()
-	var joined time.Duration
-	if t.count > 0 {
-		wait, cancel := context.WithTimeout(ctx, t.timeout)
-		err := t.reader.Assign(wait)
-		expired := wait.Err() != nil
-		cancel()
-		if err != nil && !expired {
-			return err
-		}
-		joined = time.Since(start)
-		t.joined, t.reported = joined, start
-		if err == nil {
-			if err := t.consume(ctx); err != nil {
-				return err
-			}
-		}
-		if t.now.records < t.count {
-			fmt.Fprintf(t.out, "WARNING: Exiting before consuming the expected number of messages: timeout (%d ms) exceeded. "+
-				"You can use the --timeout option to increase the timeout.\n", t.timeout.Milliseconds())
-		}
+	t.reported = start
+	if err := t.consume(ctx); err != nil {
+		return err
 	}
+	if t.now.records < t.count {
+		fmt.Fprintf(t.out, "WARNING: Exiting before consuming the expected number of messages: timeout (%d ms) exceeded. "+
+			"You can use the --timeout option to increase the timeout.\n", t.timeout.Milliseconds())
+	}
+	end := time.Now()
+	t.mu.Lock()
+	joining := t.joining
+	t.mu.Unlock()
+	t.consumer.Close()
 	if t.detailed {
 		return nil
 	}
-	end := time.Now()
 	all := max(end.Sub(start).Milliseconds(), 1)
-	fetch := max(end.Sub(start).Milliseconds()-joined.Milliseconds(), 0)
+	fetch := max(end.Sub(start).Milliseconds()-joining.Milliseconds(), 0)
 	mb, n := float64(t.now.bytes)/mega, float64(t.now.records)
 	fmt.Fprintf(t.out, "%s, %s, %.4f, %.4f, %d, %.4f, %d, %d, %.4f, %.4f\n", t.date.format(start), t.date.format(end), mb, 1000*mb/float64(all),
-		t.now.records, 1000*n/float64(all), joined.Milliseconds(), fetch, 1000*mb/float64(max(fetch, 1)), 1000*n/float64(max(fetch, 1)))
+		t.now.records, 1000*n/float64(all), joining.Milliseconds(), fetch, 1000*mb/float64(max(fetch, 1)), 1000*n/float64(max(fetch, 1)))
 	return nil
 }
 
@@ -181,7 +192,7 @@ func (t *test) run(ctx context.Context) error {
 func (t *test) consume(ctx context.Context) error {
 	for t.now.records < t.count {
 		wait, cancel := context.WithTimeout(ctx, t.timeout)
-		fetches, err := t.reader.Poll(wait)
+		fetches, err := t.consumer.Poll(wait, nil)
 		cancel()
 		if err != nil {
 			return err
@@ -197,23 +208,32 @@ func (t *test) consume(ctx context.Context) error {
 				t.report(at)
 			}
 		})
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			if n := len(p.Records); n > 0 {
+				t.consumer.Read(p.Records[n-1])
+			}
+		})
 	}
 	return nil
 }
 
 // report prints what came since the last line.
 func (t *test) report(at time.Time) {
+	t.mu.Lock()
+	joined := t.joined
+	t.joined = 0
+	t.mu.Unlock()
 	if t.detailed {
 		ms := max(at.Sub(t.reported).Milliseconds(), 1)
-		fetch := ms - t.joined.Milliseconds()
+		fetch := ms - joined.Milliseconds()
 		mb, n := float64(t.now.bytes-t.last.bytes)/mega, float64(t.now.records-t.last.records)
 		fetchMB, fetchN := 0.0, 0.0
 		if fetch > 0 {
 			fetchMB, fetchN = 1000*mb/float64(fetch), 1000*n/float64(fetch)
 		}
 		fmt.Fprintf(t.out, "%s, 0, %.4f, %.4f, %d, %.4f, %d, %d, %.4f, %.4f\n", t.date.format(at), float64(t.now.bytes)/mega, 1000*mb/float64(ms),
-			t.now.records, 1000*n/float64(ms), t.joined.Milliseconds(), fetch, fetchMB, fetchN)
+			t.now.records, 1000*n/float64(ms), joined.Milliseconds(), fetch, fetchMB, fetchN)
 		t.out.Flush() //nolint:errcheck // a closed standard output does not stop the test
 	}
-	t.joined, t.reported, t.last = 0, at, t.now
+	t.reported, t.last = at, t.now
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 
 	"gregor/broker"
 	"gregor/broker/config"
+	"gregor/internal/gcpace"
 	"gregor/internal/logging"
 	"gregor/tools/internal/cli"
 )
@@ -110,9 +110,8 @@ type process struct {
 }
 
 func (p *process) main() int {
-	// A broker's live heap is small beside what it streams: collecting a little later costs a few megabytes and saves CPU.
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
+		gcpace.Follow()
 	}
 	go dumpGoroutines(p.stdout)
 	begun := time.Now()

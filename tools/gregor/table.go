@@ -22,7 +22,9 @@ import (
 	"gregor/tools/reassign"
 	"gregor/tools/replicaverification"
 	"gregor/tools/serverstop"
+	"gregor/tools/streamsreset"
 	"gregor/tools/topics"
+	"gregor/tools/transactions"
 	"gregor/tools/verifiableconsumer"
 	"gregor/tools/verifiableproducer"
 	"gregor/tools/zookeeperserver"
@@ -49,6 +51,8 @@ func init() {
 		{"kafka-console-producer", "kafka.tools.ConsoleProducer", "write each line of standard input to a topic", consoleproducer.Main},
 		{"kafka-console-consumer", "kafka.tools.ConsoleConsumer", "write a topic's records to standard output", consoleconsumer.Main},
 		{"kafka-consumer-groups", "kafka.admin.ConsumerGroupCommand", "list, describe, reset and delete consumer groups", consumergroups.Main},
+		{"kafka-streams-application-reset", "kafka.tools.StreamsResetter", "let a Kafka Streams application begin anew", streamsreset.Main},
+		{"kafka-transactions", "org.apache.kafka.tools.TransactionsCommand", "look at transactions, and abort those that hang", transactions.Main},
 		{"kafka-dump-log", "kafka.tools.DumpLogSegments", "print what log segments and their indexes hold", dumplog.Main},
 		{"kafka-broker-api-versions", "kafka.admin.BrokerApiVersionsCommand", "print which requests brokers understand", brokerapiversions.Main},
 		{"kafka-log-dirs", "kafka.admin.LogDirsCommand", "print the directories of brokers and what lies in them", logdirs.Main},

@@ -72,13 +72,18 @@ func (s *session) end() error {
 
 // create makes topics, of a cluster with a replica on each broker, led by the first.
 func (s *session) create(ctx context.Context, names []string, partitions int32) error {
+	return s.createWith(ctx, names, partitions, nil)
+}
+
+// createWith is create with settings of the topics' own.
+func (s *session) createWith(ctx context.Context, names []string, partitions int32, config map[string]string) error {
 	var replicas []int32
 	if len(s.others) > 0 {
 		for i := range s.brokers() {
 			replicas = append(replicas, int32(i))
 		}
 	}
-	return createReplicated(ctx, s.broker.Addr, names, partitions, replicas)
+	return createReplicated(ctx, s.broker.Addr, names, partitions, replicas, config)
 }
 
 func (s *session) names(n int) []string {

@@ -122,11 +122,12 @@ func plainBatch(size, limit int, timestamp int64) (record.Batch, int, error) {
 
 // createTopics makes topics of the given number of partitions, a few hundred in a request.
 func createTopics(ctx context.Context, addr string, names []string, partitions int32) error {
-	return createReplicated(ctx, addr, names, partitions, nil)
+	return createReplicated(ctx, addr, names, partitions, nil, nil)
 }
 
 // createReplicated makes topics with replicas on the brokers, the first of which leads; without them each has one, anywhere.
-func createReplicated(ctx context.Context, addr string, names []string, partitions int32, replicas []int32) error {
+// config is the topics' own.
+func createReplicated(ctx context.Context, addr string, names []string, partitions int32, replicas []int32, config map[string]string) error {
 	c, err := peer.Dial(ctx, addr)
 	if err != nil {
 		return err
@@ -144,6 +145,9 @@ func createReplicated(ctx context.Context, addr string, names []string, partitio
 				for p := range partitions {
 					t.ReplicaAssignment = append(t.ReplicaAssignment, kmsg.CreateTopicsRequestTopicReplicaAssignment{Partition: p, Replicas: replicas})
 				}
+			}
+			for k, v := range config {
+				t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: k, Value: &v})
 			}
 			req.Topics = append(req.Topics, t)
 		}

@@ -128,7 +128,8 @@ func measureAfterLoad(_ context.Context, s *session) ([]figure, error) {
 // measureFetch reads 1 KB records that lie in the page cache, and beside it, in the same minute, the same bytes by a bare sendfile loop.
 func measureFetch(ctx context.Context, s *session) ([]figure, error) {
 	l := produceLoad{topics: s.names(1), partitions: 1, valueSize: 1000, batchSize: 100_000, conns: 1, inFlight: 5}
-	if err := s.create(ctx, l.topics, 1); err != nil {
+	// What is read has to stay.
+	if err := s.createWith(ctx, l.topics, 1, map[string]string{"retention.bytes": "-1"}); err != nil {
 		return nil, err
 	}
 	nothing := func() error { return nil }

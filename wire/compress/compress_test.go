@@ -150,3 +150,36 @@ func BenchmarkDecompress(b *testing.B) {
 		})
 	}
 }
+
+// A Writer makes the same bytes as Compress, however the input is cut.
+func TestWriterMakesTheSameBytes(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	var w Writer
+	for _, c := range []Codec{None, Gzip, Snappy, LZ4, LZ4V0} {
+		for name, in := range inputs() {
+			want, err := Compress([]byte("before"), c, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, most := range []int{10, 5000, 1 << 20} {
+				if err := w.Reset([]byte("before"), c); err != nil {
+					t.Fatal(err)
+				}
+				for rest := in; len(rest) > 0; {
+					n := min(1+rnd.IntN(most), len(rest))
+					if _, err := w.Write(rest[:n]); err != nil {
+						t.Fatal(err)
+					}
+					rest = rest[n:]
+				}
+				got, err := w.Close()
+				if err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%v %s in pieces of up to %d: %d bytes, want %d; %v", c, name, most, len(got), len(want), err)
+				}
+			}
+		}
+	}
+	if err := w.Reset(nil, Zstd); err == nil {
+		t.Error("zstd was taken")
+	}
+}

@@ -1,5 +1,4 @@
-// Package record reads, checks and patches record batches as bytes: the message format v2, and the older v0 and v1 as far as
-// stepping over and reading them goes.
+// Package record reads, checks, patches and converts record batches as bytes: the message format v2, and the older v0 and v1.
 //
 // Owns: the layout of batches and records. Guarded by: nothing; a batch belongs to who holds the slice.
 // Invariants: no function here keeps a slice it was given beyond its return values, reads past it, or allocates in proportion to

@@ -3,7 +3,6 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"slices"
 
 	"gregor/wire/compress"
@@ -17,6 +16,7 @@ type Filter struct {
 	keep []bool
 	kept []Record
 	buf  []byte
+	set  setBuilder
 }
 
 // Close gives the buffers back.
@@ -26,7 +26,8 @@ func (f *Filter) Close() {
 }
 
 // Batch appends to dst what is left of one whole batch, or legacy entry, when only the records that choose marks in keep are left. A batch of which
-// everything stays is copied as it is; one of which nothing stays adds nothing. What is rewritten keeps its place: base offset, last
+// everything stays is copied as it is, unless it is a message that holds others of another format (KAFKA-4298), which is put right; one of
+// which nothing stays adds nothing. What is rewritten keeps its place: base offset, last
 // offset and base sequence are the old ones, and so is the codec. limit bounds what it may decompress. The CRC is the caller's to check.
 func (f *Filter) Batch(dst, batch []byte, limit int, choose func(records []Record, keep []bool)) (out []byte, kept, total int, err error) {
 	f.all, f.kept = f.all[:0], f.kept[:0]
@@ -49,7 +50,7 @@ func (f *Filter) Batch(dst, batch []byte, limit int, choose func(records []Recor
 	switch kept = len(f.kept); {
 	case kept == 0:
 		return dst, 0, total, nil
-	case kept == total:
+	case kept == total && !f.it.mixed:
 		return append(dst, batch...), kept, total, nil
 	case f.it.header.Magic < 2:
 		out, err = f.legacy(dst)
@@ -105,49 +106,17 @@ func (f *Filter) rewrite(dst []byte, b Batch) ([]byte, error) {
 // one's offset; those of v0 have their offsets.
 func (f *Filter) legacy(dst []byte) ([]byte, error) {
 	h := &f.it.header
-	base, maxTS := f.kept[0].Offset, NoTimestamp
-	raw := f.buf[:0]
+	at := len(dst)
+	if err := f.set.begin(dst, h.Magic, h.Codec(), h.TimestampType(), h.MaxTimestamp, f.kept[0].Offset); err != nil {
+		return dst, err
+	}
 	for i := range f.kept {
 		r := &f.kept[i]
-		offset := r.Offset
-		if h.Magic == 1 {
-			offset -= base
+		if err := f.set.add(r.Offset, r.Timestamp, r.Key, r.Value); err != nil {
+			return dst[:at], err
 		}
-		maxTS = max(maxTS, r.Timestamp)
-		raw = appendLegacy(raw, offset, h.Magic, h.Attributes&AttrLogAppendTime, r.Timestamp, r.Key, r.Value)
 	}
-	f.buf = raw
-	if h.TimestampType() == LogAppendTime {
-		maxTS = h.MaxTimestamp
-	}
-	packed, err := compress.Compress(nil, h.Codec(), raw)
-	if err != nil {
-		return dst, fmt.Errorf("compressing a message set by %s: %w", h.Codec(), err)
-	}
-	last := f.kept[len(f.kept)-1].Offset
-	return appendLegacy(dst, last, h.Magic, h.Attributes&(AttrCodecMask|AttrLogAppendTime), maxTS, nil, packed), nil
-}
-
-// appendLegacy encodes one message of format v0 or v1.
-func appendLegacy(dst []byte, offset int64, magic int8, attrs int16, ts int64, key, value []byte) []byte {
-	be := binary.BigEndian
-	at := len(dst)
-	dst = be.AppendUint64(dst, uint64(offset))
-	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, byte(magic), byte(attrs)) // size and CRC follow
-	if magic == 1 {
-		dst = be.AppendUint64(dst, uint64(ts))
-	}
-	for _, b := range [...][]byte{key, value} {
-		if b == nil {
-			dst = be.AppendUint32(dst, 0xffffffff)
-			continue
-		}
-		dst = append(be.AppendUint32(dst, uint32(len(b))), b...)
-	}
-	e := dst[at:]
-	be.PutUint32(e[posLength:], uint32(len(e)-LogOverhead))
-	be.PutUint32(e[posLegacyCRC:], crc32.ChecksumIEEE(e[posMagic:]))
-	return dst
+	return f.set.end()
 }
 
 // AppendEmpty appends what a producer's last batch is when all its records are gone: a header that remembers offsets, sequence,

@@ -2,7 +2,9 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"testing"
 
@@ -127,4 +129,26 @@ func TestFilterOfOldFormats(t *testing.T) {
 			t.Errorf("v%d: a plain entry stayed", magic)
 		}
 	}
+}
+
+// appendLegacy encodes one message of format v0 or v1.
+func appendLegacy(dst []byte, offset int64, magic int8, attrs int16, ts int64, key, value []byte) []byte {
+	be := binary.BigEndian
+	at := len(dst)
+	dst = be.AppendUint64(dst, uint64(offset))
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, byte(magic), byte(attrs)) // size and CRC follow
+	if magic == 1 {
+		dst = be.AppendUint64(dst, uint64(ts))
+	}
+	for _, b := range [...][]byte{key, value} {
+		if b == nil {
+			dst = be.AppendUint32(dst, 0xffffffff)
+			continue
+		}
+		dst = append(be.AppendUint32(dst, uint32(len(b))), b...)
+	}
+	e := dst[at:]
+	be.PutUint32(e[posLength:], uint32(len(e)-LogOverhead))
+	be.PutUint32(e[posLegacyCRC:], crc32.ChecksumIEEE(e[posMagic:]))
+	return dst
 }

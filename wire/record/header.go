@@ -125,7 +125,7 @@ func (h *Header) LastSequence() int32 {
 }
 
 func (h *Header) TimestampType() TimestampType {
-	if h.Attributes&AttrLogAppendTime != 0 {
+	if h.Attributes&AttrLogAppendTime != 0 && h.Magic > 0 {
 		return LogAppendTime
 	}
 	return CreateTime

@@ -50,6 +50,9 @@ type Iter struct {
 	header Header
 	useMax bool  // LogAppendTime: every record has the header's max timestamp
 	shift  int64 // legacy: what to add to an inner offset
+	inner  bool  // legacy: rest is what a compressed message held
+	mixed  bool  // legacy: a message within a compressed one has another format than that
+	huge   bool  // whatever it unpacks to was found to be too much for a pooled buffer
 	pooled *[]byte
 }
 
@@ -69,6 +72,16 @@ func NewIter(batch []byte, limit int) *Iter {
 // Reset starts anew on another batch, keeping the decompression buffer.
 func (it *Iter) Reset(batch []byte, limit int) {
 	*it = Iter{pooled: it.pooled}
+	it.start(batch, limit)
+}
+
+// resetHuge is Reset for a batch that unpacks to more than a pooled buffer should hold; the caller has hugeRewrite.
+func (it *Iter) resetHuge(batch []byte) {
+	*it = Iter{pooled: it.pooled, huge: true}
+	it.start(batch, maxRewritten)
+}
+
+func (it *Iter) start(batch []byte, limit int) {
 	it.header, it.err = ParseHeader(batch)
 	if it.err != nil {
 		return
@@ -100,6 +113,13 @@ func (it *Iter) Reset(batch []byte, limit int) {
 func (it *Iter) decompress(codec compress.Codec, src []byte, limit int) ([]byte, error) {
 	if !codec.Valid() && codec != compress.LZ4V0 {
 		return nil, &UndecodableError{Reason: fmt.Sprintf("unknown compression type id %d", codec)}
+	}
+	if it.huge {
+		out, err := unpackHuge(codec, src)
+		if err != nil {
+			return nil, &UndecodableError{Reason: codec.String(), Err: err}
+		}
+		return out, nil
 	}
 	if it.pooled == nil {
 		it.pooled = iterBuffers.Get().(*[]byte)

@@ -83,36 +83,82 @@ func (it *Iter) startLegacy(entry []byte, limit int) {
 		it.err = &InvalidRecordError{Message: "Found invalid compressed record set with null value"}
 		return
 	}
-	codec := m.codec()
-	if codec == compress.LZ4 && it.header.Magic == 0 {
-		codec = compress.LZ4V0
-	}
-	if it.rest, it.err = it.decompress(codec, m.value, limit); it.err != nil || it.header.Magic == 0 {
+	if m.codec() == compress.Zstd {
+		it.err = errLegacyZstd
 		return
 	}
+	if it.rest, it.err = it.decompress(m.innerCodec(), m.value, limit); it.err != nil {
+		return
+	}
+	it.inner = true
+	it.shift, it.err = innerBase(it.rest, it.header.Magic, it.header.BaseOffset)
+}
+
+var errLegacyZstd = &InvalidRecordError{Message: "Invalid wrapper compressionType found in legacy deep record iterator"}
+
+// innerCodec is how what a compressed message holds is to be unpacked.
+func (m *legacyMessage) innerCodec() compress.Codec {
+	if m.magic == 0 && m.codec() == compress.LZ4 {
+		return compress.LZ4V0
+	}
+	return m.codec()
+}
+
+// nextInner splits the first message off what a compressed one held. At the end it returns nil; bytes that make no whole message are an
+// end, as they are to Apache Kafka.
+func nextInner(b []byte) (first, rest []byte, err error) {
+	if len(b) < LogOverhead {
+		return nil, nil, nil
+	}
+	n := int32(binary.BigEndian.Uint32(b[posLength:]))
+	if n < legacyOverheadV0 {
+		return nil, nil, &CorruptError{fmt.Sprintf("inner message set: record size %d is less than the minimum record overhead (%d)", n, legacyOverheadV0)}
+	}
+	if int(n) > len(b)-LogOverhead {
+		return nil, nil, nil
+	}
+	end := LogOverhead + int(n)
+	return b[:end:end], b[end:], nil
+}
+
+// innerBase is what to add to the offsets within a compressed message: those of v0 are the messages' own; those of v1 count from the first
+// one, and the compressed message has the last one's offset, which some versions of librdkafka leave at 0.
+func innerBase(inner []byte, magic int8, outer int64) (int64, error) {
 	last, n := int64(0), 0
-	for b := it.rest; len(b) > 0; n++ {
-		first, rest, err := Next(b)
+	for b := inner; ; n++ {
+		first, rest, err := nextInner(b)
 		if err != nil {
-			it.err = &CorruptError{"inner message set: " + err.Error()}
-			return
+			return 0, err
+		}
+		if first == nil {
+			break
 		}
 		last, b = int64(binary.BigEndian.Uint64(first)), rest
 	}
-	if n == 0 {
-		it.err = &InvalidRecordError{Message: "Found invalid compressed record set with no records"}
-		return
+	switch {
+	case n == 0:
+		return 0, &InvalidRecordError{Message: "Found invalid compressed record set with no inner records"}
+	case magic == 0 || outer == 0:
+		return 0, nil
+	case outer < last:
+		return 0, &InvalidRecordError{Message: fmt.Sprintf("Found invalid wrapper offset in compressed v1 message set, wrapper offset '%d' is less than "+
+			"the last inner message offset '%d' and it is not zero.", outer, last)}
 	}
-	it.shift = it.header.BaseOffset - last
+	return outer - last, nil
 }
 
 func (it *Iter) nextLegacy() bool {
-	if len(it.rest) == 0 {
-		return false
+	entry := it.rest
+	var err error
+	if it.inner {
+		if entry, it.rest, err = nextInner(it.rest); err != nil {
+			it.err = err
+			return false
+		}
+	} else {
+		it.rest = nil
 	}
-	entry, rest, err := Next(it.rest)
-	if err != nil {
-		it.err = &CorruptError{"inner message set: " + err.Error()}
+	if len(entry) == 0 {
 		return false
 	}
 	var m legacyMessage
@@ -120,8 +166,12 @@ func (it *Iter) nextLegacy() bool {
 		it.err = &CorruptError{err.Error()}
 		return false
 	}
-	it.rest = rest
-	if it.useMax && it.header.Magic == 1 {
+	if it.inner && m.codec() != compress.None {
+		it.err = &InvalidRecordError{Message: "Inner messages must not be compressed"}
+		return false
+	}
+	it.mixed = it.mixed || m.magic != it.header.Magic
+	if it.useMax && m.magic == 1 {
 		m.timestamp = it.header.MaxTimestamp
 	}
 	it.Record = Record{

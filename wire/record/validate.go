@@ -16,8 +16,8 @@ const (
 	maxRewritten    = 256 << 20
 )
 
-// ValidateOptions is what an append asks of Analyze. The zero value checks nothing that settings ask for, and MaxTimestampDiff
-// must then be math.MaxInt64.
+// ValidateOptions is what an append asks of Analyze. The zero value checks nothing that settings ask for, but MaxTimestampDiff must then
+// be math.MaxInt64, and Magic says which format is stored.
 type ValidateOptions struct {
 	Topic     string // for messages only
 	Partition int32  // for messages only
@@ -29,22 +29,28 @@ type ValidateOptions struct {
 	Now              int64          // the broker's clock, ms
 	Codec            compress.Codec // compression.type; KeepCodec for "producer"
 	MaxBatchBytes    int            // max.message.bytes; 0 for no limit
+	Magic            int8           // message.format.version: the format in which the records are stored, 0 to 2
 }
 
 // Analysis is a checked batch that awaits its offset. It is a value: keep it on the stack.
 type Analysis struct {
-	Batch    Batch // the bytes to write; the caller's own unless Replaced
+	Batch    Batch // the bytes to write; the caller's own unless Replaced. Of formats v0 and v1 they are a set of one or more messages
 	Replaced bool  // recompressed or rewritten into a new buffer
 	Count    int32
 
 	timestampType TimestampType
 	maxTimestamp  int64
 	indexOfMax    int32 // index of the record whose offset goes with the max timestamp, -1 for none
+
+	old        bool    // Batch is a set of v0 or v1
+	compressed bool    // which is one message that holds the others
+	late       *oldSet // Batch can be made only when its offsets are known
 }
 
 // Validated is what an append learns about the batch it is about to write.
 type Validated struct {
-	Batch                Batch
+	Batch                Batch // of formats v0 and v1, a set of messages
+	Old                  bool  // it is such a set
 	Replaced             bool
 	FirstOffset          int64
 	LastOffset           int64
@@ -54,9 +60,12 @@ type Validated struct {
 	Count                int32
 }
 
-// Analyze does everything that needs no log lock: splits off the one batch, checks its CRC and its records, and recompresses it
-// if the topic asks for it. Nothing in records is changed.
+// Analyze does everything that needs no log lock: splits off the one batch, or the messages of an old format, checks CRCs and records,
+// and recompresses them or converts their format if the topic asks for it. Nothing in records is changed.
 func Analyze(records []byte, opt ValidateOptions) (Analysis, error) {
+	if opt.Magic < 2 || len(records) >= PrefixSize && records[posMagic] < 2 {
+		return analyzeOld(records, opt)
+	}
 	b, err := soleBatch(records, &opt)
 	if err != nil {
 		return Analysis{}, err
@@ -74,16 +83,7 @@ func Analyze(records []byte, opt ValidateOptions) (Analysis, error) {
 	}
 	a := Analysis{Batch: b, Count: b.Count(), timestampType: opt.TimestampType}
 	w := newWalk(b, &opt)
-	if source == compress.None {
-		_, err = w.run(b[HeaderSize:], true)
-	} else {
-		w.stream = true
-		err = w.decompress(source, b[HeaderSize:])
-	}
-	if err == nil {
-		err = w.result()
-	}
-	if err != nil {
+	if err := w.batch(b); err != nil {
 		return Analysis{}, err
 	}
 	a.maxTimestamp, a.indexOfMax = w.maxTimestamp, w.indexOfMax
@@ -100,8 +100,12 @@ func Analyze(records []byte, opt ValidateOptions) (Analysis, error) {
 }
 
 // Assign stamps offset, leader epoch and, where the topic or a wrong max timestamp asks for it, the timestamp into the batch in
-// place. now is the append time for LogAppendTime; take it under the log's lock so that timestamps follow offsets.
-func (a *Analysis) Assign(baseOffset int64, leaderEpoch int32, now int64) Validated {
+// place. now is the append time for LogAppendTime; take it under the log's lock so that timestamps follow offsets. Only what becomes
+// compressed messages of format v0 can fail here.
+func (a *Analysis) Assign(baseOffset int64, leaderEpoch int32, now int64) (Validated, error) {
+	if a.old {
+		return a.assignOld(baseOffset, now)
+	}
 	b := a.Batch
 	v := Validated{
 		Batch:                b,
@@ -122,7 +126,7 @@ func (a *Analysis) Assign(baseOffset int64, leaderEpoch int32, now int64) Valida
 	b.SetBaseOffset(v.LastOffset - int64(b.LastOffsetDelta()))
 	b.SetLeaderEpoch(leaderEpoch)
 	b.SetMaxTimestamp(v.MaxTimestamp, a.timestampType)
-	return v
+	return v, nil
 }
 
 // Validate is Analyze and Assign in one.
@@ -131,7 +135,7 @@ func Validate(records []byte, opt ValidateOptions, baseOffset int64, leaderEpoch
 	if err != nil {
 		return Validated{}, err
 	}
-	return a.Assign(baseOffset, leaderEpoch, opt.Now), nil
+	return a.Assign(baseOffset, leaderEpoch, opt.Now)
 }
 
 // soleBatch does what Apache Kafka does per batch of an append (base offset, size, CRC) and demands that there be one. Bytes
@@ -145,36 +149,24 @@ func soleBatch(records []byte, opt *ValidateOptions) (Batch, error) {
 				return nil, &MalformedRequestError{"no whole batch"}
 			}
 			if n > 1 {
-				return nil, &InvalidRecordError{Message: "Compressed outer record has more than one batch"}
+				return nil, errSeveralBatches
 			}
 			return first, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		b := Batch(raw)
-		if b.Magic() < 2 {
-			return nil, &UnsupportedForMessageFormatError{fmt.Sprintf("message format v%d in an append to %s-%d", b.Magic(), opt.Topic, opt.Partition)}
-		}
-		if opt.FromClient && b.BaseOffset() != 0 {
-			return nil, &InvalidRecordError{Message: fmt.Sprintf("The baseOffset of the record batch in the append to %s-%d should be 0, but it is %d",
-				opt.Topic, opt.Partition, b.BaseOffset())}
-		}
-		if opt.MaxBatchBytes > 0 && len(b) > opt.MaxBatchBytes {
-			return nil, &RecordTooLargeError{Size: len(b), Max: opt.MaxBatchBytes}
-		}
-		if len(b) < HeaderSize {
-			return nil, &CorruptError{fmt.Sprintf("size %d is smaller than a batch header (%d)", len(b), HeaderSize)}
-		}
-		if crc := b.ComputeCRC(); crc != b.CRC() {
-			return nil, &CorruptError{fmt.Sprintf("stored crc %d, computed %d, in topic partition %s-%d", b.CRC(), crc, opt.Topic, opt.Partition)}
+		if err := checkEntry(raw, opt); err != nil {
+			return nil, err
 		}
 		if n == 0 {
-			first = b
+			first = raw
 		}
 		rest = next
 	}
 }
+
+var errSeveralBatches = &InvalidRecordError{Message: "Compressed outer record has more than one batch"}
 
 // checkBatch holds the header to what a producer may send.
 func checkBatch(b Batch, opt *ValidateOptions) error {
@@ -183,7 +175,7 @@ func checkBatch(b Batch, opt *ValidateOptions) error {
 		if count < 0 {
 			return &InvalidRecordError{Message: fmt.Sprintf("Found invalid record count %d in magic v2 batch", count)}
 		}
-		return nil
+		return fitsFormat(b, opt.Magic)
 	}
 	fromOffsets := int64(b.LastOffsetDelta()) + 1
 	var msg string
@@ -199,7 +191,20 @@ func checkBatch(b Batch, opt *ValidateOptions) error {
 	case b.HasProducerID() && b.BaseSequence() < 0:
 		msg = fmt.Sprintf("Invalid sequence number %d in record batch with producerId %d", b.BaseSequence(), b.ProducerID())
 	default:
-		return nil
+		return fitsFormat(b, opt.Magic)
 	}
 	return &InvalidRecordError{Message: fmt.Sprintf("%s in topic partition %s-%d.", msg, opt.Topic, opt.Partition)}
+}
+
+// fitsFormat refuses what the old formats have no place for.
+func fitsFormat(b Batch, magic int8) error {
+	switch {
+	case magic >= 2:
+		return nil
+	case b.IsTransactional():
+		return &UnsupportedForMessageFormatError{fmt.Sprintf("Transactional records cannot be used with magic version %d", magic)}
+	case b.HasProducerID():
+		return &UnsupportedForMessageFormatError{fmt.Sprintf("Idempotent records cannot be used with magic version %d", magic)}
+	}
+	return nil
 }

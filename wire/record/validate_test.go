@@ -11,7 +11,7 @@ import (
 )
 
 func testOptions() ValidateOptions {
-	return ValidateOptions{Topic: "t", FromClient: true, MaxTimestampDiff: math.MaxInt64, Now: 1_600_000_000_000, Codec: KeepCodec}
+	return ValidateOptions{Topic: "t", FromClient: true, MaxTimestampDiff: math.MaxInt64, Now: 1_600_000_000_000, Codec: KeepCodec, Magic: 2}
 }
 
 func testBatch(t testing.TB, n, size int, codec compress.Codec) Batch {
@@ -106,7 +106,12 @@ func TestValidateRefuses(t *testing.T) {
 		{"cut", good[:len(good)-1], nil, &malformed},
 		{"crc", func() []byte { b := bytes.Clone(good); b[len(b)-1] ^= 1; return b }(), nil, &corrupt},
 		{"magic 3", edit(good, func(b Batch) { b[posMagic] = 3 }), nil, &corrupt},
-		{"magic 1", edit(good, func(b Batch) { b[posMagic] = 1 }), nil, &format},
+		{"magic 1", edit(good, func(b Batch) { b[posMagic] = 1 }), nil, &corrupt},
+		{"producer id in an old format", edit(good, func(b Batch) {
+			binary.BigEndian.PutUint64(b[posProducerID:], 5)
+			binary.BigEndian.PutUint32(b[posBaseSequence:], 0)
+		}),
+			func(o *ValidateOptions) { o.Magic = 1 }, &format},
 		{"size below any record", edit(good, put32(posLength, 13)), nil, &corrupt},
 		{"two batches", append(bytes.Clone(good), good...), nil, &invalid},
 		{"base offset", edit(good, func(b Batch) { b.SetBaseOffset(1) }), nil, &invalid},

@@ -3,6 +3,8 @@ package record
 import (
 	"fmt"
 	"math"
+
+	"gregor/wire/compress"
 )
 
 // walk checks the records of one batch in order and sums up what validation needs of them. It works on whole records wherever
@@ -28,18 +30,37 @@ type walk struct {
 }
 
 func newWalk(b Batch, opt *ValidateOptions) walk {
-	w := walk{
-		count:        b.Count(),
-		baseOffset:   b.BaseOffset(),
-		baseTS:       b.BaseTimestamp(),
+	w := newRules(opt)
+	w.count = b.Count()
+	w.baseOffset = b.BaseOffset()
+	w.baseTS = b.BaseTimestamp()
+	w.rejectBatch = b.TimestampType() == LogAppendTime
+	return w
+}
+
+// newRules is a walk that knows what records are held to, and no batch.
+func newRules(opt *ValidateOptions) walk {
+	return walk{
 		needKey:      opt.Compacted,
-		rejectBatch:  b.TimestampType() == LogAppendTime,
+		checkTS:      opt.TimestampType == CreateTime && opt.MaxTimestampDiff < math.MaxInt64,
 		maxTimestamp: NoTimestamp,
 		indexOfMax:   -1,
 		opt:          *opt, // a copy: a pointer would move every caller's options to the heap
 	}
-	w.checkTS = opt.TimestampType == CreateTime && opt.MaxTimestampDiff < math.MaxInt64
-	return w
+}
+
+// batch walks over all records of a batch.
+func (w *walk) batch(b Batch) (err error) {
+	if codec := b.Codec(); codec == compress.None {
+		_, err = w.run(b[HeaderSize:], true)
+	} else {
+		w.stream = true
+		err = w.decompress(codec, b[HeaderSize:])
+	}
+	if err == nil {
+		err = w.result()
+	}
+	return err
 }
 
 // errPremature and errRemaining are the messages Apache Kafka has for them.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -37,9 +38,10 @@ type Opt struct {
 	Optional bool   // the argument may be left out
 	Arg      string // what help calls the argument
 	Default  string
-	HasDef   bool   // Default holds even when it is the empty string
-	Unless   string // required when the named option is absent
-	Help     bool   // its presence lifts every requirement
+	HasDef   bool     // Default holds even when it is the empty string
+	Unless   string   // required when the named option is absent
+	If       []string // refused unless one of these is given
+	Help     bool     // its presence lifts every requirement
 	Doc      string
 }
 
@@ -187,9 +189,23 @@ func (p *Parser) required(o *Options) error {
 		}
 	}
 	if missing == nil {
-		return nil
+		return p.available(o)
 	}
 	return &OptionError{"MissingRequiredOptionsException", "Missing required option(s) [" + strings.Join(missing, "/") + "]"}
+}
+
+// available refuses options that stand without the one they belong to.
+func (p *Parser) available(o *Options) error {
+	var stray []string
+	for _, opt := range p.opts {
+		if o.Has(opt.Name) && len(opt.If) > 0 && !slices.ContainsFunc(opt.If, o.Has) {
+			stray = append(stray, opt.Name)
+		}
+	}
+	if stray == nil {
+		return nil
+	}
+	return &OptionError{"UnavailableOptionException", "Option(s) [" + strings.Join(stray, ", ") + "] are unavailable given other options on the command line"}
 }
 
 // Has tells whether the option was given.

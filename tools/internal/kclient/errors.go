@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gregor/tools/internal/cli"
 )
 
 // APIError is a failure with the class name and message of the exception that Apache's Java tools show.
@@ -25,7 +27,12 @@ func (e *APIError) Unwrap() error { return e.Cause }
 func (e *APIError) Error() string { return e.Message }
 
 // Trace is how the failure reads in a log: the exception's first line.
-func (e *APIError) Trace() string { return e.Class + ": " + e.Message }
+func (e *APIError) Trace() string {
+	if e.Message == "" {
+		return e.Class
+	}
+	return e.Class + ": " + e.Message
+}
 
 const errorsPackage = "org.apache.kafka.common.errors."
 
@@ -133,6 +140,9 @@ func Wrap(err error, doing string) error {
 			Cause: &APIError{Code: kerr.RequestTimedOut.Code, Class: errorsPackage + "TimeoutException",
 				Message: "Timed out waiting for a node assignment. Call: " + doing}}
 	}
+	if strings.Contains(err.Error(), "broker is too old") { // kgo has no name for it
+		return &APIError{Code: kerr.UnsupportedVersion.Code, Class: errorsPackage + "UnsupportedVersionException", Message: "The broker does not support " + doing}
+	}
 	return &APIError{Code: -1, Class: "org.apache.kafka.common.KafkaException", Message: doing + ": " + err.Error()}
 }
 
@@ -170,12 +180,17 @@ func Executed(err error) error {
 	return &CausedError{Class: "java.util.concurrent.ExecutionException", Message: trace(err), Cause: err}
 }
 
+// Trace is an error as the first line of Java's stack trace shows it.
+func Trace(err error) string { return trace(err) }
+
 func trace(err error) string {
 	switch e := err.(type) { //nolint:errorlint // the outermost exception is the one to name
 	case *APIError:
 		return e.Trace()
 	case *CausedError:
 		return e.Class + ": " + e.Message
+	case *cli.OptionError:
+		return "joptsimple." + e.Class + ": " + e.Message
 	}
 	return err.Error()
 }

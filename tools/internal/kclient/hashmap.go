@@ -75,3 +75,14 @@ func javaOrder[K any](keys []K, hash func(K) uint32, initialCapacity int) []K {
 }
 
 func stringHash(s string) uint32 { return uint32(jvm.StringHash(s)) }
+
+// ScalaOrderStrings sorts strings as a scala.collection.mutable.HashMap that was filled one by one iterates them.
+func ScalaOrderStrings(keys []string) { jvm.ScalaOrder(keys, jvm.StringHash) }
+
+// ScalaSetStrings is the order of an immutable Set, or of the keys of an immutable Map, that the strings were added to.
+func ScalaSetStrings(keys []string) []string { return jvm.ScalaSet(keys, jvm.StringHash) }
+
+// ScalaSetSpecs is the order of an immutable Set of jopt-simple's options of these names, whose hash is that of a list of one string.
+func ScalaSetSpecs(names []string) []string {
+	return jvm.ScalaSet(names, func(s string) int32 { return 31 + jvm.StringHash(s) })
+}
