@@ -226,8 +226,17 @@ func (p *Txn) CommitOffset(ctx context.Context, group, topic string, partition i
 	tp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 	tp.Partition, tp.Offset, tp.LeaderEpoch = partition, offset, -1
 	commit.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{tp}}}
+	at, err := FindCoordinator(ctx, p.Leader.RemoteAddr().String(), OfGroups, group)
+	if err != nil {
+		return err
+	}
+	c, err := peer.Dial(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
 	err = Patient(ctx, p.Backoff, func() error {
-		resp, err := p.Leader.Request(ctx, commit)
+		resp, err := c.Request(ctx, commit)
 		if err != nil {
 			return err
 		}

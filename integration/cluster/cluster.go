@@ -231,6 +231,13 @@ func (n *Node) Configure(key, value string) {
 	n.opt.Config[key] = value
 }
 
+// Become makes the broker another kind, on the same directory, from the next start on.
+func (n *Node) Become(kind peer.Kind) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.opt.Kind = kind
+}
+
 // Start starts the broker unless it runs, again and again while ZooKeeper cannot be reached or holds the session of its former process.
 func (n *Node) Start(ctx context.Context) error {
 	n.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gregor/integration/clients"
 	"gregor/integration/peer"
 )
 
@@ -126,6 +127,9 @@ func TestTransactionsInMixedCluster(t *testing.T) {
 
 // TestCoordinatorsKilled: the coordinators of groups and of transactions are killed, one after the other, and paused for longer than their session.
 func TestCoordinatorsKilled(t *testing.T) {
+	if os.Getenv("FULL") != "1" {
+		t.Skip("with FULL=1; the short form is integration/torture's")
+	}
 	c, ctx := start(t, 5*time.Minute, Options{Kinds: threeGregors, Config: coordinated("1")})
 	b := c.startBoth(t, ctx)
 	b.progress(t, ctx, 20, 100)
@@ -135,9 +139,6 @@ func TestCoordinatorsKilled(t *testing.T) {
 		b.progress(t, ctx, 20, 100)
 		must(t, n.Start(ctx))
 		c.inSync(t, ctx, topic)
-		if os.Getenv("FULL") != "1" {
-			continue
-		}
 		n = c.Node(view(t, ctx, c, topic).Partitions[0].Leader)
 		n.Pause()
 		c.wait(t, ctx, "another coordinator", topic, func(v *View) error {
@@ -151,4 +152,73 @@ func TestCoordinatorsKilled(t *testing.T) {
 		c.inSync(t, ctx, topic)
 	}
 	b.finish(t, ctx)
+}
+
+// TestPreparedTransactionIsExchanged: a broker that has written that a transaction will be committed (or aborted) and could not yet tell the leader of
+// its partition is killed, and the other kind of broker starts on its directory: it has to finish what was decided.
+func TestPreparedTransactionIsExchanged(t *testing.T) {
+	for _, pair := range [][2]peer.Kind{{peer.Gregor, peer.Kafka}, {peer.Kafka, peer.Gregor}} {
+		t.Run(fmt.Sprintf("%s to %s", pair[0], pair[1]), func(t *testing.T) {
+			config := coordinated("1")
+			config["offsets.topic.replication.factor"], config["transaction.state.log.replication.factor"] = "1", "1"
+			config["transaction.state.log.min.isr"] = "1"
+			// The other broker is silent for a while, and is to stay a member of the cluster.
+			config["zookeeper.session.timeout.ms"] = "40000"
+			c, ctx := start(t, 4*time.Minute, Options{Kinds: []peer.Kind{pair[0], peer.Gregor}, Config: config,
+				ConfigOf: func(id int) map[string]string {
+					if id == 1 { // it is to be forgotten soon after it is killed
+						return map[string]string{"zookeeper.session.timeout.ms": "6000"}
+					}
+					return nil
+				}})
+			coordinator, leader := c.Node(1), c.Node(2)
+			must(t, c.CreateTopic(ctx, "t", [][]int32{{2}}, nil))
+			// The first transactional id makes the coordinator's topic, which is moved to where it is wanted.
+			_, err := clients.FindCoordinator(ctx, coordinator.Addr(), clients.OfTransactions, "any")
+			must(t, err)
+			must(t, c.Reassign(ctx, transactionState, 0, []int32{1}))
+			c.moved(t, ctx, transactionState, 0, []int32{1})
+			c.forceController(t, ctx, 1)
+			var open []*clients.Txn
+			for _, id := range []string{"commit", "abort"} {
+				p := &clients.Txn{ID: id, Backoff: 20 * time.Millisecond}
+				eventually(t, ctx, "a producer id of "+id, func() bool {
+					return p.Connect(ctx, leader.Addr()) == nil && p.Init(ctx) == nil
+				})
+				defer p.Close()
+				must(t, p.Add(ctx, "t", 0))
+				must(t, p.Produce(ctx, "t", []int32{0}, 1, []byte(id)))
+				open = append(open, p)
+			}
+			leader.Pause()
+			for _, p := range open {
+				must(t, p.End(ctx, p.ID == "commit"))
+			}
+			coordinator.Kill()
+			coordinator.Become(pair[1])
+			leader.Resume()
+			must(t, coordinator.Start(ctx))
+			eventually(t, ctx, "the markers", func() bool {
+				conn, err := peer.Dial(ctx, leader.Addr())
+				if err != nil {
+					return false
+				}
+				defer conn.Close()
+				end, err := clients.End(ctx, conn, "t", 0, false)
+				stable, err2 := clients.End(ctx, conn, "t", 0, true)
+				return errors.Join(err, err2) == nil && end == stable
+			})
+			got, err := clients.Values(ctx, leader.Addr(), "t", 0, true)
+			if err != nil || !slices.Equal(got, []string{"commit"}) {
+				t.Errorf("committed: %q, %v", got, err)
+			}
+			// Both ids can go on.
+			for _, p := range open {
+				must(t, p.Connect(ctx, leader.Addr()))
+				must(t, p.Add(ctx, "t", 0))
+				must(t, p.Produce(ctx, "t", []int32{0}, 1, []byte("again")))
+				must(t, p.End(ctx, true))
+			}
+		})
+	}
 }

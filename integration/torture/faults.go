@@ -116,7 +116,22 @@ func fillDisk(t *torture, r *rand.Rand) (string, func(context.Context) error) {
 		if err := os.Remove(ballast); err != nil {
 			return err
 		}
+		t.later.Go(func() { t.revive(n) })
 		return n.Start(ctx) // if it ended
+	}
+}
+
+// revive starts a broker that is still on its way to its end, since its log directory failed, when the fault is over.
+func (t *torture) revive(n *cluster.Node) {
+	ctx, cancel := context.WithTimeout(t.ctx, 20*time.Second)
+	defer cancel()
+	for n.Up() && ctx.Err() == nil {
+		wait(ctx, 100*time.Millisecond)
+	}
+	if ctx.Err() == nil {
+		if err := n.Start(ctx); err != nil {
+			t.problem("after its disk was full: %v", err)
+		}
 	}
 }
 

@@ -52,6 +52,7 @@ type torture struct {
 	// partitions are those of the load and, if it has coordinators, of their topics: what is moved, and whose leaders are victims.
 	partitions []topicPartition
 	began      time.Time
+	later      sync.WaitGroup // what goes on after a fault
 
 	mu     sync.Mutex
 	report Report
@@ -311,6 +312,7 @@ func (t *torture) recover(limit time.Duration, when string) {
 
 // finish checks what is left.
 func (t *torture) finish() {
+	t.later.Wait()
 	for _, n := range t.c.Nodes {
 		if !n.Up() {
 			t.problem("broker %d ended by itself:\n%s", n.ID, n.Tail())
