@@ -77,9 +77,9 @@ soak: build
 .PHONY: torture
 
 # A cluster under load suffers faults, on a schedule that a seed decides: SEED=7 SECONDS=600 WORKLOAD=txn
-# FAULTS=kill,cut KINDS=gregor,kafka,gregor ZK=debian IBP=2.6.
+# FAULTS=kill,cut KINDS=gregor,kafka,gregor ZK=debian IBP=2.6. MATRIX=1: each fault and each pair once.
 torture: build
-	GREGOR_TORTURE=1 SEED=$(SEED) SECONDS=$(SECONDS) WORKLOAD=$(WORKLOAD) FAULTS=$(FAULTS) KINDS=$(KINDS) ZK=$(ZK) IBP=$(IBP) KEEP=$(KEEP) $(GO) test -count=1 -timeout 24h -v -run TestTorture ./integration/torture
+	GREGOR_TORTURE=1 SEED=$(SEED) SECONDS=$(SECONDS) WORKLOAD=$(WORKLOAD) FAULTS=$(FAULTS) MATRIX=$(MATRIX) KINDS=$(KINDS) ZK=$(ZK) IBP=$(IBP) KEEP=$(KEEP) $(GO) test -count=1 -timeout 24h -v -run TestTorture ./integration/torture
 
 .PHONY: image compose-test
 

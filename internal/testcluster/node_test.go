@@ -171,21 +171,18 @@ func (n *node) kill(power bool) {
 
 func (p *process) kill(power bool) {
 	n := p.n
-	if power {
-		p.host.PowerOff()
-	} else {
-		p.host.Kill()
-	}
-	// What the process does from here on nobody sees, and its disk goes on without it.
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.cur != p {
-		return
+		return // it is dead already, and another may be there
 	}
 	n.cur = nil
+	// What the process does from here on nobody sees, and its disk goes on without it.
 	if power {
+		p.host.PowerOff()
 		n.mem = p.mem.CrashClone()
 	} else {
+		p.host.Kill()
 		n.mem = p.mem.Clone()
 	}
 	n.s.wg.Go(func() { // its goroutines, unlike a dead process's, are to be ended

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"path"
 	"slices"
 	"strings"
@@ -153,7 +154,12 @@ func (s *sim) client(name string) []kgo.Opt {
 	for _, n := range s.nodes {
 		seeds = append(seeds, n.name+":9092")
 	}
-	return append(cluster.ClientOptions(), kgo.SeedBrokers(seeds...), kgo.Dialer(s.net.Host(name).Dial))
+	host := s.net.Host(name)
+	return append(cluster.ClientOptions(), kgo.SeedBrokers(seeds...), kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // a dialer that is given bounds itself
+		defer cancel()
+		return host.Dial(ctx, network, addr)
+	}))
 }
 
 // prepare makes the topic and starts the load.
