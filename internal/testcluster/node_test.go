@@ -42,8 +42,9 @@ type process struct {
 	stops  atomic.Bool                   // somebody closes it
 	closed chan struct{}                 // it is closed
 
-	countdown atomic.Int64 // operations on files until crash is called; 0: never
-	crash     func()
+	countdown atomic.Int64  // operations on files until it is killed; 0 or less: never
+	power     atomic.Bool   // as a loss of power does
+	gone      chan struct{} // it was killed
 }
 
 func quiet() *logrus.Logger {
@@ -60,7 +61,7 @@ func (n *node) start() {
 	if n.cur != nil {
 		return
 	}
-	p := &process{n: n, host: n.s.net.Host(n.name), mem: n.mem, ended: make(chan struct{}), closed: make(chan struct{})}
+	p := &process{n: n, host: n.s.net.Host(n.name), mem: n.mem, ended: make(chan struct{}), closed: make(chan struct{}), gone: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	n.cur = p
 	n.s.wg.Go(p.run)
@@ -68,7 +69,7 @@ func (n *node) start() {
 
 func (p *process) op(vfs.Op, string) error {
 	if p.countdown.Load() > 0 && p.countdown.Add(-1) == 0 {
-		p.crash()
+		p.kill(p.power.Load())
 	}
 	return nil
 }
@@ -177,6 +178,7 @@ func (p *process) kill(power bool) {
 		return // it is dead already, and another may be there
 	}
 	n.cur = nil
+	close(p.gone)
 	// What the process does from here on nobody sees, and its disk goes on without it.
 	if power {
 		p.host.PowerOff()
@@ -200,22 +202,15 @@ func (n *node) killAfter(ops int64, limit time.Duration, power bool) {
 	if p == nil {
 		return
 	}
-	died := make(chan struct{})
-	p.crash = func() {
-		p.kill(power)
-		close(died)
-	}
+	p.power.Store(power)
 	p.countdown.Store(ops)
 	t := time.NewTimer(limit)
 	defer t.Stop()
 	select {
-	case <-died:
+	case <-p.gone:
+	case <-p.closed:
 	case <-t.C:
-		if p.countdown.Swap(0) > 0 {
-			p.kill(power)
-		} else {
-			<-died
-		}
+		p.kill(power)
 	}
 }
 
