@@ -196,19 +196,19 @@ func (s *sim) suffer(ctx context.Context, r *rand.Rand, lasts time.Duration) {
 			seed, lasts := r.Uint64(), f.shortest+time.Duration(r.Int64N(int64(f.longest-f.shortest)))
 			wg.Go(func() {
 				what, end := f.begin(ctx, s, rand.New(rand.NewPCG(seed, 2)))
-				s.note("%s: %s, for %v", f.name, what, lasts)
-				pause(ctx, lasts)
+				s.note("%s: %s, for %v", f.name, what, lasts*s.hurry/100)
+				pause(ctx, lasts*s.hurry/100)
 				end()
 				s.note("%s: over", f.name)
 			})
 			if r.IntN(2) == 0 {
-				pause(ctx, time.Duration(r.Int64N(int64(2*time.Second))))
+				pause(ctx, time.Duration(r.Int64N(int64(2*time.Second)))*s.hurry/100)
 			}
 		}
 		wg.Wait()
 		if power {
 			s.recover(ctx, time.Minute, "after "+names(now))
 		}
-		pause(ctx, time.Duration(r.Int64N(int64(3*time.Second))))
+		pause(ctx, time.Duration(r.Int64N(int64(3*time.Second)))*s.hurry/100)
 	}
 }

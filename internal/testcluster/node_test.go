@@ -279,8 +279,8 @@ func (z *zookeeper) kill(power bool) {
 func (s *sim) config(id int) map[string]string {
 	m := map[string]string{
 		"broker.id": strconv.Itoa(id), "listeners": fmt.Sprintf("PLAINTEXT://b%d:9092", id), "zookeeper.connect": "zk:2181", "log.dirs": "/kafka",
-		"zookeeper.session.timeout.ms": "6000", "replica.lag.time.max.ms": "5000", "controlled.shutdown.retry.backoff.ms": "300",
-		"auto.leader.rebalance.enable": "false", "min.insync.replicas": "2", "log.segment.bytes": "20000", "log.cleaner.enable": "false",
+		"controlled.shutdown.retry.backoff.ms": "300",
+		"auto.leader.rebalance.enable":         "false", "min.insync.replicas": "2", "log.cleaner.enable": "false",
 		"gregor.zookeeper.embedded": "true", "gregor.zookeeper.data.dir": "/zookeeper",
 	}
 	for k, v := range s.extra {

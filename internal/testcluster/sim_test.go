@@ -32,6 +32,7 @@ const (
 type sim struct {
 	seed  uint64
 	extra map[string]string // settings of all brokers
+	hurry time.Duration     // everything in the schedule takes so many hundredths of its time
 	net   *testcluster.Network
 	zk    *zookeeper
 	nodes []*node
@@ -101,9 +102,27 @@ func delays(r *rand.Rand) time.Duration {
 	return d
 }
 
+// vary makes seeds differ in more than their faults.
+func (s *sim) vary() {
+	r := rand.New(rand.NewPCG(s.seed, 4))
+	pick := func(key string, values ...string) {
+		if _, given := s.extra[key]; !given {
+			s.extra[key] = values[r.IntN(len(values))]
+		}
+	}
+	pick("zookeeper.session.timeout.ms", "4000", "6000", "10000")
+	pick("replica.lag.time.max.ms", "2000", "5000", "10000")
+	pick("replica.fetch.wait.max.ms", "100", "500")
+	pick("log.segment.bytes", "20000", "200000")
+	pick("inter.broker.protocol.version", "2.7", "2.7", "2.6") // below 2.7 leaders write their ISR themselves
+	s.hurry = []time.Duration{10, 40, 100}[r.IntN(3)]
+	s.note("%v, hurry %d", s.extra, s.hurry)
+}
+
 // run is one seed's cluster, from its start to its end. It is called in a bubble.
 func (s *sim) run(lasts time.Duration) {
 	s.began = time.Now()
+	s.vary()
 	s.net = testcluster.New(s.seed, delays)
 	s.zk = &zookeeper{s: s, mem: vfs.NewMem()}
 	defer s.wg.Wait()
@@ -204,12 +223,30 @@ func (s *sim) recover(ctx context.Context, limit time.Duration, when string) {
 			if len(p.Replicas) != replicas {
 				return fmt.Errorf("%v", p)
 			}
+			if err := s.agreed(p); err != nil { // a broker that died a moment ago counts as in sync until its session is over
+				return err
+			}
 		}
 		return cluster.InSync(v)
 	}, topic)
 	if err != nil {
 		s.problem("%s: %v", when, err)
 	}
+}
+
+// agreed says that all replicas of a partition are in the leader's epoch, and in sync as it knows.
+func (s *sim) agreed(p cluster.Partition) error {
+	for _, id := range p.Replicas {
+		b := s.nodes[id-1].broker()
+		if b == nil {
+			return fmt.Errorf("broker %d is not there", id)
+		}
+		r, ok := b.Replica(p.Topic, p.ID)
+		if !ok || r.LeaderEpoch != p.Epoch || r.Leading != (id == p.Leader) || r.Leading && len(r.ISR) < replicas {
+			return fmt.Errorf("broker %d has %+v of %v", id, r, p)
+		}
+	}
+	return nil
 }
 
 // settle looks at what is left when the trouble is over.
