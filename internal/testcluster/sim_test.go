@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"path"
@@ -14,7 +15,9 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/integration/cluster"
 	"gregor/internal/testcluster"
@@ -255,6 +258,7 @@ func (s *sim) settle(ctx context.Context) *cluster.View {
 		n.start()
 	}
 	s.recover(ctx, time.Minute, "at the end")
+	s.bury(ctx)
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	records, problems := s.load.Finish(limit)
@@ -269,6 +273,48 @@ func (s *sim) settle(ctx context.Context) *cluster.View {
 	return v
 }
 
+// deleteTopics asks for that, and returns the first refusal.
+func (s *sim) deleteTopics(ctx context.Context, names ...string) error {
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.TimeoutMillis, req.TopicNames = 3000, names
+	resp, err := req.RequestWith(ctx, s.c.Client)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bury waits until the topics that were made in passing are gone, and asks for that again now and then.
+func (s *sim) bury(ctx context.Context) {
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		left := map[string]bool{}
+		v, err := s.c.View(limit, 0)
+		if err == nil {
+			for _, p := range v.Partitions {
+				if strings.HasPrefix(p.Topic, passingTopics) {
+					left[p.Topic] = true
+				}
+			}
+			if len(left) == 0 {
+				return
+			}
+			err = s.deleteTopics(limit, slices.Sorted(maps.Keys(left))...)
+		}
+		if limit.Err() != nil {
+			s.problem("topics %v are not deleted: %v", slices.Sorted(maps.Keys(left)), err)
+			return
+		}
+		pause(limit, 2*time.Second)
+	}
+}
+
 // compare stops all brokers and compares what they have.
 func (s *sim) compare(v *cluster.View) {
 	var stops sync.WaitGroup
@@ -279,6 +325,17 @@ func (s *sim) compare(v *cluster.View) {
 	bytes := 0
 	for _, p := range v.Partitions {
 		bytes += s.sameLogs(p)
+	}
+	for _, n := range s.nodes {
+		entries, err := n.mem.ReadDir("/kafka")
+		if err != nil {
+			s.problem("%v", err)
+		}
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), passingTopics) && !strings.HasSuffix(e.Name(), "-delete") {
+				s.problem("broker %d still has %s", n.id, e.Name())
+			}
+		}
 	}
 	s.note("%d bytes in each replica", bytes)
 }
