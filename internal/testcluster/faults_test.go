@@ -185,9 +185,10 @@ func reassign(ctx context.Context, s *sim, r *rand.Rand) (string, func()) {
 func passing(ctx context.Context, s *sim, r *rand.Rand) (string, func()) {
 	name := fmt.Sprintf("%s%d", passingTopics, r.IntN(5))
 	var spread [][]int32
+	factor := 1 + r.IntN(replicas)
 	for range 1 + r.IntN(4) {
 		var ids []int32
-		for _, i := range r.Perm(machines)[:1+r.IntN(replicas)] {
+		for _, i := range r.Perm(machines)[:factor] {
 			ids = append(ids, int32(i+1))
 		}
 		spread = append(spread, ids)
