@@ -28,6 +28,7 @@ type Status struct {
 	Topics     int        `json:"topics"`
 	Partitions int        `json:"partitions"`
 	Moving     []Move     `json:"reassigning"`
+	Groups     []Group    `json:"groups"`
 	Problems   []Problem  `json:"problems"`
 }
 
@@ -58,7 +59,7 @@ type Problem struct {
 }
 
 func (f *findings) judge() *Status {
-	s := &Status{Brokers: []Broker{}, Moving: []Move{}, Problems: append([]Problem{}, f.failed...)}
+	s := &Status{Brokers: []Broker{}, Moving: []Move{}, Groups: append([]Group{}, f.groups...), Problems: append([]Problem{}, f.failed...)}
 	if f.metadata != nil {
 		f.judgeBrokers(s)
 		f.judgePartitions(s)
