@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -114,8 +116,10 @@ func reasonFor(absent [][]string, sh shape) string {
 // testdata/metrics-absent.tsv with a reason; docs/metrics.md says so.
 func TestMetricsHaveKafkasNames(t *testing.T) {
 	var text string
-	runWith(t, vfs.NewMem(), map[string]string{"metrics.listener": "127.0.0.1:0"}, func(ctx context.Context, b *broker.Broker) {
+	runWith(t, vfs.NewMem(), map[string]string{"metrics.listener": "127.0.0.1:0", "offsets.topic.replication.factor": "1",
+		"offsets.topic.num.partitions": "1", "group.initial.rebalance.delay.ms": "0"}, func(ctx context.Context, b *broker.Broker) {
 		use(ctx, t, b.Addr("PLAINTEXT").String())
+		commit(ctx, t, b.Addr("PLAINTEXT").String(), "group")
 		resp, err := http.Get("http://" + b.MetricsAddr().String() + "/metrics")
 		if err != nil {
 			t.Fatal(err)
@@ -171,8 +175,8 @@ func TestMetricsHaveKafkasNames(t *testing.T) {
 			}
 		}
 	}) {
-		if !strings.HasPrefix(name, "gregor_") && name != "kafka_server_delayedproducemetrics_expires_total" {
-			t.Errorf("%s is neither Kafka's nor begins with gregor_", name)
+		if !strings.HasPrefix(name, "gregor_") && !strings.HasPrefix(name, "kafka_consumergroup_") && name != "kafka_server_delayedproducemetrics_expires_total" {
+			t.Errorf("%s is neither Kafka's, nor the usual one for groups, nor begins with gregor_", name)
 		}
 		doc.WriteString(own[name])
 	}
@@ -204,6 +208,8 @@ const docOwn = `
 ## Gregor's own
 
 Beside these there are ` + "`go_*`" + ` and ` + "`process_*`" + `, which every Go program has in place of ` + "`jvm_*`" + `.
+` + "`kafka_consumergroup_*`" + ` are what people run an exporter for, under its names: each group is shown by the broker that coordinates it, which asks
+the leaders of partitions for their ends when it is scraped; a partition whose leader does not answer has no lag.
 
 | name | labels | type |
 | --- | --- | --- |
@@ -235,4 +241,54 @@ func use(ctx context.Context, t *testing.T, addr string) {
 		}
 		n += fs.NumRecords()
 	}
+}
+
+// commit stores offsets of what use has made: two records before the end of all.
+func commit(ctx context.Context, t *testing.T, addr, group string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	ends, err := adm.ListEndOffsets(ctx, "used")
+	if err != nil {
+		t.Fatal(err)
+	}
+	offsets := kadm.Offsets{}
+	ends.Each(func(o kadm.ListedOffset) { offsets.AddOffset(o.Topic, o.Partition, max(o.Offset-2, 0), -1) })
+	if err := adm.CommitAllOffsets(ctx, group, offsets); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is committed and the lag make the end of the log, whatever the group's name is.
+func TestLagIsWhatIsLeftToRead(t *testing.T) {
+	settings := map[string]string{"metrics.listener": "127.0.0.1:0", "offsets.topic.replication.factor": "1", "offsets.topic.num.partitions": "1",
+		"group.initial.rebalance.delay.ms": "0"}
+	runWith(t, vfs.NewMem(), settings, func(ctx context.Context, b *broker.Broker) {
+		use(ctx, t, b.Addr("PLAINTEXT").String())
+		commit(ctx, t, b.Addr("PLAINTEXT").String(), `group "of" used`)
+		resp, err := http.Get("http://" + b.MetricsAddr().String() + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums := map[string]int{}
+		for _, m := range regexp.MustCompile(`(?m)^kafka_consumergroup_(\w+)\{consumergroup="group \\"of\\" used"(?:,topic="used",partition="\d")?\} (\d+)$`).FindAllStringSubmatch(string(body), -1) {
+			n, err := strconv.Atoi(m[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sums[m[1]] += n
+		}
+		if sums["lag"] < 2 || sums["lag"]+sums["current_offset"] != 10 || sums["members"] != 0 {
+			t.Errorf("%v", sums)
+		}
+	})
 }

@@ -31,10 +31,11 @@ func (b *Broker) show(state metrics.State) {
 	}
 	src := metrics.Sources{
 		State: state, BrokerID: b.cfg.ID, Counts: b.counts, Server: b.server, APIs: b.apis,
-		Replicas: b.replicas, Store: b.store, Controller: b.ctl, Transactions: b.txns, ZooKeeper: b.zk,
+		Replicas: b.replicas, Store: b.store, Controller: b.ctl, Transactions: b.txns, ZooKeeper: b.zk, Groups: b.groups,
 	}
 	if b.cache != nil {
 		src.ClusterID = b.cache.ClusterID()
+		src.Ends = b.partitionEnds
 		src.ControllerKnown = func() bool { return b.cache.ControllerID() >= 0 }
 	}
 	if b.fetches != nil {

@@ -144,6 +144,7 @@ func (s *Server) write(ctx context.Context, w io.Writer) error {
 		t.topics(&src.Counts.Topics)
 	}
 	t.partitions(partitions)
+	t.groups(ctx, src)
 	t.flush()
 	return t.err
 }

@@ -1,9 +1,13 @@
 package metrics
 
 import (
+	"context"
+
 	"gregor/broker/handlers"
 	"gregor/broker/server"
 	"gregor/controller"
+	"gregor/coordinator/group"
+	"gregor/coordinator/group/fsm"
 	"gregor/coordinator/txn"
 	"gregor/internal/meter"
 	"gregor/replication"
@@ -53,6 +57,9 @@ type Sources struct {
 	// Transactions is the transaction coordinator.
 	Transactions *txn.Coordinator
 	ZooKeeper    *zkmeta.Client
+	Groups       *group.Coordinator
+	// Ends fills in how far consumers may read partitions that other brokers lead; what it does not learn stays as it is.
+	Ends func(ctx context.Context, ends map[fsm.TP]int64)
 	// ControllerKnown says whether this broker knows who the controller is.
 	ControllerKnown func() bool
 }

@@ -35,26 +35,9 @@ func newParser() *cli.Parser {
 
 // Main runs the command and returns its exit code.
 func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	p := newParser()
-	o, err := p.Parse(args)
-	if err != nil {
-		return p.Fail(stderr, err)
-	}
-	if code, done := o.HelpOrVersion(stdout, stderr, "This tool helps to retrieve broker version information."); done {
-		return code
-	}
-	if err = o.Require("bootstrap-server"); err == nil {
-		err = o.Check("bootstrap-server", "command-config")
-	}
-	if err != nil {
-		return p.Fail(stderr, err)
-	}
-	out := bufio.NewWriter(stdout)
-	defer out.Flush() //nolint:errcheck // nobody is left to tell
-	if err := run(context.Background(), o, out, stderr); err != nil {
-		return kclient.Uncaught(stderr, err)
-	}
-	return 0
+	t := kclient.Tool{Parser: newParser(), About: "This tool helps to retrieve broker version information.",
+		Required: []string{"bootstrap-server"}, Once: []string{"bootstrap-server", "command-config"}, Run: run}
+	return t.Main(args, stdout, stderr)
 }
 
 func run(ctx context.Context, o *cli.Options, out *bufio.Writer, stderr io.Writer) error {

@@ -28,6 +28,7 @@ type findings struct {
 	dirs       map[int32]*kmsg.DescribeLogDirsResponse // brokers
 	connect    string                                  // the ZooKeeper that a broker names
 	registered []zkmeta.BrokerInfo
+	groups     []Group
 	controller int32 // of ZooKeeper; -1: none, or not known
 	since      int64 // when it became the controller
 	reached    bool  // ZooKeeper
@@ -113,6 +114,7 @@ func (f *findings) brokers(ctx context.Context, admin *kclient.Admin) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { f.askMoves(ctx, admin, &mu) })
 	wg.Go(func() { f.askTopics(ctx, admin, &mu) })
+	wg.Go(func() { f.askGroups(ctx, admin, &mu) })
 	for i := range md.Brokers {
 		wg.Go(func() { f.askBroker(ctx, admin, md.Brokers[i].NodeID, &mu) })
 	}

@@ -2,6 +2,7 @@ package clusterstatus
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"gregor/tools/internal/kclient"
 	"gregor/wire"
 )
 
@@ -127,5 +129,26 @@ func TestManyPartitionsFitOnAScreen(t *testing.T) {
 	s := cluster(parts...).judge()
 	if text := s.text(time.Now()); strings.Count(text, "\n") > 24 || !strings.Contains(text, "and 992 more") {
 		t.Error(text)
+	}
+}
+
+func TestGroupsAreShownByTheirLag(t *testing.T) {
+	f := cluster(partition(0, 0, []int32{0, 1}, []int32{0, 1}), partition(1, -1, []int32{0, 1}, []int32{0, 1}))
+	tp := func(p int32) kclient.TopicPartition { return kclient.TopicPartition{Topic: "t", Partition: p} }
+	ends := map[kclient.TopicPartition]int64{tp(0): 10, tp(2): 7}
+	for i := range 10 {
+		g := Group{Name: fmt.Sprint("g", i), State: "Stable"}
+		g.behind([]kclient.Committed{{TopicPartition: tp(0), Offset: int64(i)}, {TopicPartition: tp(1), Offset: 1}, {TopicPartition: tp(2), Offset: 9}}, ends)
+		f.groups = append(f.groups, g)
+	}
+	f.groups = append(f.groups, Group{Name: "none", State: "Empty"})
+	text := f.judge().text(time.Now())
+	for _, want := range []string{"GROUP   STATE    LAG   MOST BEHIND\ng0      Stable   10    t-0 by 10\ng1      Stable   9     t-0 by 9\n", "\nand 3 groups\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if led := f.led(); !led[tp(0)] || led[tp(1)] {
+		t.Error(led)
 	}
 }

@@ -27,6 +27,7 @@ type Status struct {
 	Topics     int        `json:"topics"`
 	Partitions int        `json:"partitions"`
 	Moving     []Move     `json:"reassigning"`
+	Groups     []Group    `json:"groups"`
 	Problems   []Problem  `json:"problems"`
 	// Notes are what could not be found out, without anything being known to be wrong.
 	Notes []string `json:"notes,omitempty"`
@@ -59,7 +60,7 @@ type Problem struct {
 }
 
 func (f *findings) judge() *Status {
-	s := &Status{Brokers: []Broker{}, Moving: []Move{}, Problems: append([]Problem{}, f.failed...), Notes: f.notes}
+	s := &Status{Brokers: []Broker{}, Moving: []Move{}, Groups: append([]Group{}, f.groups...), Problems: append([]Problem{}, f.failed...), Notes: f.notes}
 	if f.metadata != nil {
 		f.judgeBrokers(s)
 		f.judgePartitions(s)

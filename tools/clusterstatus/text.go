@@ -42,6 +42,7 @@ func (s *Status) text(now time.Time) string {
 		}
 		w.Flush() //nolint:errcheck // a builder takes all
 	}
+	s.textGroups(&b)
 	s.textMoves(&b)
 	for i := range s.Problems {
 		p := &s.Problems[i]

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/internal/topicrules"
@@ -358,7 +359,9 @@ func unsupported(err error, api string) error {
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if m := err.Error(); strings.Contains(m, "broker is too old") || strings.Contains(m, "request key is unknown") {
+	var known *kclient.APIError
+	m := err.Error()
+	if errors.As(err, &known) && known.Code == kerr.UnsupportedVersion.Code || strings.Contains(m, "broker is too old") || strings.Contains(m, "request key is unknown") {
 		return kclient.Executed(&kclient.APIError{Class: "org.apache.kafka.common.errors.UnsupportedVersionException", Message: "The broker does not support " + api})
 	}
 	return err

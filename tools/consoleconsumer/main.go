@@ -51,6 +51,12 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 func (s *settings) run(stdout, stderr io.Writer) int {
 	signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error to report, not a death
 	s.cfg.Warn = stderr
+	ctx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	signals := make(chan os.Signal, 1)
+	// Before there is a consumer: it joins its group at once, and who sees that may end this command.
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	consumer, err := s.open(stderr)
 	var old *oldGroupError
 	if errors.As(err, &old) {
@@ -61,11 +67,6 @@ func (s *settings) run(stdout, stderr io.Writer) int {
 		logError(stderr, "Unknown error when running consumer: ", err)
 		return 1
 	}
-	ctx, stop := context.WithCancelCause(context.Background())
-	defer stop(nil)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
 	go func() {
 		select {
 		case sig := <-signals:

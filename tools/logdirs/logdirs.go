@@ -37,26 +37,9 @@ func newParser() *cli.Parser {
 
 // Main runs the command and returns its exit code.
 func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	p := newParser()
-	o, err := p.Parse(args)
-	if err != nil {
-		return p.Fail(stderr, err)
-	}
-	if code, done := o.HelpOrVersion(stdout, stderr, "This tool helps to query log directory usage on the specified brokers."); done {
-		return code
-	}
-	if err = o.Require("bootstrap-server", "describe"); err == nil {
-		err = o.Check("bootstrap-server", "command-config", "topic-list", "broker-list")
-	}
-	if err != nil {
-		return p.Fail(stderr, err)
-	}
-	out := bufio.NewWriter(stdout)
-	defer out.Flush() //nolint:errcheck // nobody is left to tell
-	if err := run(context.Background(), o, out, stderr); err != nil {
-		return kclient.Uncaught(stderr, err)
-	}
-	return 0
+	t := kclient.Tool{Parser: newParser(), About: "This tool helps to query log directory usage on the specified brokers.",
+		Required: []string{"bootstrap-server", "describe"}, Once: []string{"bootstrap-server", "command-config", "topic-list", "broker-list"}, Run: run}
+	return t.Main(args, stdout, stderr)
 }
 
 func run(ctx context.Context, o *cli.Options, out *bufio.Writer, stderr io.Writer) error {
