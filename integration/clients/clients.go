@@ -37,6 +37,8 @@ type Job struct {
 	Codec string
 	// Idempotent producers go on through a broker's restart.
 	Idempotent bool
+	// ZooKeeper is the broker's, for clients that go there.
+	ZooKeeper string
 }
 
 // Produce sends the records.
@@ -190,8 +192,7 @@ func (t *Tools) javaConsume(set string) func(context.Context, Job, func(key, val
 }
 
 func (t *Tools) pythonConsume(ctx context.Context, j Job, add func(key, value []byte)) error {
-	program := filepath.Join(t.root, "integration", "clients", "python", "pairs.py")
-	return drain(ctx, pairs, add, t.cache("python", "bin", "python"), program, j.Addr, j.Topic)
+	return drain(ctx, pairs, add, t.python("pairs.py", j.Addr, j.Topic)...)
 }
 
 func (t *Tools) saramaConsume(ctx context.Context, j Job, add func(key, value []byte)) error {
