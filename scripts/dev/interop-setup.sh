@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Fetches what the interop tests run against, into ./.cache. What is there is left alone.
-# Usage: interop-setup.sh [kafka | clients]   (default: both)
+# Usage: interop-setup.sh [kafka | clients | golden]   (default: the first two)
 #   kafka    Java, ZooKeeper, Apache Kafka 2.7.2
-#   clients  kcat, kafka-clients 4.x, kafka-python, and the programs built from integration/
+#   clients  kcat, kafka-clients 4.x and those of 0.8 to 1.1, kafka-python, and the programs built from integration/
+#   golden   kafka, and the brokers of 0.8.2.2 and 0.10.2.2, whose logs make golden records
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 what=${1:-all}
@@ -34,7 +35,12 @@ if [ "$what" != clients ]; then
   jars kafka-2.7.2
 fi
 
-if [ "$what" != kafka ]; then
+if [ "$what" = golden ]; then
+  jars kafka-0.8.2.2
+  jars kafka-0.10.2.2
+fi
+
+if [ "$what" != kafka ] && [ "$what" != golden ]; then
   apt kcat kcat
   apt default-jdk-headless javac
   jars kafka-2.7.2
@@ -47,6 +53,13 @@ if [ "$what" != kafka ]; then
   for set in kafka-2.7.2 clients-4; do
     mkdir -p .cache/classes/$set
     javac -nowarn -cp ".cache/jars/$set/*" -d .cache/classes/$set integration/java/Pairs.java
+  done
+  for set in kafka-0.8.2.2 clients-0.9 clients-0.10 clients-1.1; do
+    jars $set
+    consumer=OldConsume
+    [ $set != kafka-0.8.2.2 ] || consumer=Old08
+    mkdir -p .cache/classes/$set
+    javac -nowarn -Xlint:none -cp ".cache/jars/$set/*" -d .cache/classes/$set integration/java/OldProduce.java integration/java/$consumer.java
   done
   (cd integration/clients/sarama && CGO_ENABLED=0 go build -o ../../../.cache/bin/sarama-pairs .)
 fi
