@@ -65,7 +65,7 @@ bench-peer: build
 
 # What Apache Kafka 2.7.2 writes: recorded into storage/testdata/golden. CASES="codec-none unclean" records only these.
 golden:
-	scripts/dev/interop-setup.sh kafka
+	scripts/dev/interop-setup.sh golden
 	$(GO) run ./integration/golden $(CASES)
 
 .PHONY: soak

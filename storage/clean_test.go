@@ -71,6 +71,11 @@ func (m *cleanModel) data(n int, producer int64) {
 	m.t.Helper()
 	b := record.NewBuilder()
 	b.Codec = []compress.Codec{compress.None, compress.None, compress.Gzip, compress.Snappy, compress.LZ4, compress.Zstd}[m.r.IntN(6)]
+	magic := m.l.cfg.Load().Magic
+	if magic < 2 {
+		producer = 0 // the old formats have none, no headers and no zstd
+		b.Codec %= compress.Zstd
+	}
 	if producer > 0 {
 		b.ProducerID, b.ProducerEpoch, b.BaseSequence = producer, 0, m.seq[producer]
 		b.Transactional = producer%2 == 1
@@ -85,10 +90,13 @@ func (m *cleanModel) data(n int, producer int64) {
 			value = []byte(r.value)
 		}
 		var headers []record.KeyValue
-		if m.r.IntN(4) == 0 {
+		if m.r.IntN(4) == 0 && magic == 2 {
 			headers = append(headers, record.KeyValue{Key: "h", Value: []byte("v")})
 		}
 		b.Append(r.ts, []byte(r.key), value, headers...)
+		if magic == 0 {
+			r.ts = NoTimestamp
+		}
 		m.records = append(m.records, r)
 	}
 	out, err := b.Build()
@@ -266,11 +274,14 @@ func (m *cleanModel) check(cleaned int64, complete bool) {
 }
 
 func TestCleanedLogsHoldTheNewestOfEachKey(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(50) {
 		t.Run(strconv.Itoa(int(seed)), func(t *testing.T) {
 			fs := vfs.NewMem()
 			o := testOptions(fs, "/d")
 			o.Defaults = compactConfig()
+			if seed >= 30 {
+				o.Defaults.Magic = int8(seed % 2)
+			}
 			mgr := mustOpen(t, o)
 			defer func() { kill(mgr) }()
 			m := newCleanModel(t, mustCreate(t, mgr, "t", 0), seed)

@@ -160,6 +160,9 @@ func replayAppend(t *testing.T, step int, l *Log, a golden.Append) {
 	if err != nil {
 		t.Fatalf("step %d: %v", step, err)
 	}
+	if a.LogStartOffset < 0 {
+		a.LogStartOffset = info.LogStartOffset // the answers to old requests do not tell it
+	}
 	if info.FirstOffset != a.BaseOffset || info.LogAppendTime != a.LogAppendTime || info.LogStartOffset != a.LogStartOffset {
 		t.Fatalf("step %d: %+v, want base offset %d, log append time %d, log start offset %d", step, info, a.BaseOffset, a.LogAppendTime, a.LogStartOffset)
 	}
@@ -278,7 +281,8 @@ func describe(t *testing.T, b []byte) []string {
 	return out
 }
 
-// TestKafkasDirectoriesOpen opens what Kafka wrote, reads it all, and closes it again: nothing changes.
+// TestKafkasDirectoriesOpen opens what Kafka wrote, reads it all, and closes it again: nothing changes. What a Kafka of old wrote becomes
+// what Kafka 2.7.2 makes of it.
 func TestKafkasDirectoriesOpen(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		if c.Unclean {
@@ -300,7 +304,15 @@ func TestKafkasDirectoriesOpen(t *testing.T) {
 				checkWholeLog(t, l, want, tp)
 			}
 			mustClose(t, m)
-			compareFiles(t, want, files(t, dir), false, false)
+			got := files(t, dir)
+			if c.From != "" {
+				if want, err = c.RecoveredFiles(); err != nil {
+					t.Fatal(err)
+				}
+				// Where there are no producers, Kafka writes snapshots that say so.
+				maps.DeleteFunc(want, func(name string, b []byte) bool { return got[name] == nil && int64(len(b)) == emptySnapshotSize })
+			}
+			compareFiles(t, want, got, false, false)
 		})
 	}
 }

@@ -394,6 +394,14 @@ func (r *recoverer) makeMissing(segs []*segment) error {
 		if r.files.index[s.base] && r.files.timeIndex[s.base] {
 			continue
 		}
+		if r.files.index[s.base] {
+			if done, err := s.makeTimeless(); err != nil || done {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		r.l.m.log.Warnf("%v: segment %d lacks an index: rebuilding it", r.l.tp, s.base)
 		s.setEmpty()
 		if err := s.reindex(); err != nil {

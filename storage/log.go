@@ -452,17 +452,6 @@ func (l *Log) appendFollowerLocked(records []byte, info *AppendInfo, cfg *Config
 	return nil
 }
 
-// recordMagic is where a batch, or a message, says which format it has.
-const recordMagic = record.PrefixSize - 1
-
-// oldFormatLocked follows an append in message format v0 or v1: truncation must go by the high watermark again.
-func (l *Log) oldFormatLocked() {
-	if l.epochs.Clear() {
-		l.m.log.Warnf("%v: the leader epochs are forgotten after an append in an old message format", l.tp)
-		l.epochsDirty = true
-	}
-}
-
 // rollIfNeededLocked returns the segment that takes the next append.
 func (l *Log) rollIfNeededLocked(cfg *Config, n int, first, last, maxTs, nowMs int64) (*segment, error) {
 	s := l.active()

@@ -241,8 +241,12 @@ func (l *Log) searchTimestamp(ts int64) (at TimestampOffset, found bool, err err
 		if err != nil {
 			return at, false, err
 		}
-		if largest >= ts {
-			return s.searchTimestamp(ts, l.start.Load())
+		if largest < ts {
+			continue
+		}
+		// Nothing is found in a segment whose file is that young, but whose records have no timestamps or are gone.
+		if at, found, err = s.searchTimestamp(ts, l.start.Load()); err != nil || found {
+			return at, found, err
 		}
 	}
 	return at, false, nil

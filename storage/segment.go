@@ -100,21 +100,6 @@ func (r *recentEnds) find(offset int64) (pos, end int32, ok bool) {
 	return 0, 0, false
 }
 
-// addRecent remembers where each of the messages just appended ended.
-func (s *segment) addRecent(messages []byte) {
-	r := s.recent.Load()
-	pos := s.size.Load() - int32(len(messages))
-	for rest := messages; len(rest) > 0; {
-		b, next, err := record.Next(rest)
-		if err != nil {
-			return // what is not remembered is looked up
-		}
-		pos += int32(len(b))
-		r.add(record.Batch(b).BaseOffset()+1, pos)
-		rest = next
-	}
-}
-
 // newSegment describes a segment whose files may or may not exist. nowMs is its creation for logs without timestamps.
 func newSegment(l *Log, base int64, cfg *Config, nowMs int64) *segment {
 	s := &segment{base: base, log: l, created: nowMs, jitter: cfg.jitter(), interval: cfg.IndexIntervalBytes,

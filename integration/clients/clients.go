@@ -40,6 +40,8 @@ type Job struct {
 	// Isolation of a consumer, read_committed or read_uncommitted, of a topic that transactions write to, and how many Records it will find.
 	Isolation string
 	Records   int
+	// ZooKeeper is the broker's, for clients that go there.
+	ZooKeeper string
 }
 
 // Produce sends the records.
@@ -214,12 +216,11 @@ func (t *Tools) javaConsume(set string) func(context.Context, Job, func(key, val
 }
 
 func (t *Tools) pythonConsume(ctx context.Context, j Job, add func(key, value []byte)) error {
-	program := filepath.Join(t.root, "integration", "clients", "python", "pairs.py")
-	argv := []string{t.cache("python", "bin", "python"), program, j.Addr, j.Topic}
+	argv := []string{j.Addr, j.Topic}
 	if j.Isolation != "" {
 		argv = append(argv, j.Isolation)
 	}
-	return drain(ctx, pairs, add, argv...)
+	return drain(ctx, pairs, add, t.python("pairs.py", argv...)...)
 }
 
 func (t *Tools) saramaConsume(ctx context.Context, j Job, add func(key, value []byte)) error {

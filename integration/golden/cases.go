@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"gregor/integration/peer"
 	"gregor/internal/golden"
 )
 
@@ -14,6 +15,8 @@ import (
 type plan struct {
 	golden.Case
 	steps func(*source) []step
+	// kind is the broker that is recorded, Apache Kafka 2.7.2 unless it says otherwise.
+	kind peer.Kind
 	// mangle damages the log directory of an unclean case after the kill.
 	mangle func(logDir string) error
 }
@@ -104,6 +107,8 @@ func plans() []plan {
 	all = append(all, recompressionPlans()...)
 	all = append(all, uncleanPlans()...)
 	all = append(all, readPlans()...)
+	all = append(all, oldFormatPlans()...)
+	all = append(all, oldBrokerPlans()...)
 	for i := range all {
 		c := &all[i].Case
 		c.Topic = "golden"

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -44,7 +45,13 @@ func (r *recorder) record(ctx context.Context) error {
 	for k, v := range r.Broker {
 		config[k] = v
 	}
-	b, err := peer.StartBroker(ctx, peer.Options{Kind: peer.Kafka, Dir: r.tmp, ZooKeeper: r.zk + "/" + r.Name, Config: config, Heap: "256m"})
+	if r.kind == "" {
+		r.kind = peer.Kafka
+	}
+	if r.old() {
+		maps.Copy(config, r.oldConfig())
+	}
+	b, err := peer.StartBroker(ctx, peer.Options{Kind: r.kind, Dir: r.tmp, ZooKeeper: r.zk + "/" + r.Name, Config: config, Heap: "256m"})
 	if err != nil {
 		return err
 	}
@@ -74,6 +81,9 @@ func (r *recorder) finish(ctx context.Context) error {
 		return err
 	}
 	logDir := r.broker.LogDir()
+	if r.old() {
+		return r.finishOld(ctx, logDir)
+	}
 	if !r.Unclean {
 		if err := r.broker.Stop(ctx); err != nil {
 			return err
@@ -159,6 +169,9 @@ func (r *recorder) encode(ctx context.Context, steps []step) error {
 }
 
 func (r *recorder) createTopic(ctx context.Context) error {
+	if r.old() {
+		return r.createOld(ctx)
+	}
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Version = 4
 	req.TimeoutMillis = 30000
@@ -217,7 +230,7 @@ func (r *recorder) restart(ctx context.Context) error {
 // produce sends one request, keeps it, and returns its answer. A partition whose leader is still being made is tried again.
 func (r *recorder) produce(ctx context.Context, txn *string, parts []part) ([]golden.Append, error) {
 	req := kmsg.NewPtrProduceRequest()
-	req.Version, req.Acks, req.TimeoutMillis, req.TransactionID = 8, -1, 30000, txn
+	req.Version, req.Acks, req.TimeoutMillis, req.TransactionID = r.produceVersion(parts), -1, 30000, txn
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = r.Topic
 	for i := range parts {

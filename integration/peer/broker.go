@@ -23,6 +23,22 @@ const (
 	Gregor Kind = "gregor"
 )
 
+// Brokers of old, whose logs others are to read. Their jars are those of a set of that name.
+const (
+	Kafka08  Kind = "kafka-0.8.2.2"
+	Kafka010 Kind = "kafka-0.10.2.2"
+)
+
+func (k Kind) old() bool { return k == Kafka08 || k == Kafka010 }
+
+// jars is the set of a Kafka's jars.
+func (k Kind) jars() string {
+	if k.old() {
+		return string(k)
+	}
+	return "kafka-2.7.2"
+}
+
 // Options says how to start a broker. The zero value of each field is usable, except Kind and Dir.
 type Options struct {
 	Kind Kind
@@ -95,11 +111,14 @@ func StartBroker(ctx context.Context, o Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{Process: p, Options: o, Addr: addr}
-	if err := poll(ctx, p, func(ctx context.Context) error { return answers(ctx, addr) }); err != nil {
+	if err := poll(ctx, p, func(ctx context.Context) error { return answers(ctx, addr, o.Kind) }); err != nil {
 		b.Close()
 		return nil, err
 	}
 	b.Started = time.Since(began)
+	if o.Kind == Kafka08 {
+		return b, nil // its answers do not name the controller
+	}
 	if err := poll(ctx, p, func(ctx context.Context) error { return hasController(ctx, addr) }); err != nil {
 		b.Close()
 		return nil, err
@@ -110,7 +129,7 @@ func StartBroker(ctx context.Context, o Options) (*Broker, error) {
 // Restart starts the broker anew with the same options, port and data, after a Stop or a Kill. A killed Gregor is to start at once;
 // a killed Kafka starts when ZooKeeper has forgotten it.
 func (b *Broker) Restart(ctx context.Context) (*Broker, error) {
-	if b.Kind == Kafka {
+	if b.Kind != Gregor {
 		return StartWhenFree(ctx, b.Options)
 	}
 	return StartBroker(ctx, b.Options)
@@ -145,6 +164,10 @@ func defaultConfig(o Options, addr string) map[string]string {
 		"transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1", "transaction.state.log.num.partitions": "1",
 		"group.initial.rebalance.delay.ms": "0", "zookeeper.session.timeout.ms": "6000", "auto.create.topics.enable": "false",
 	}
+	if o.Kind == Kafka08 {
+		delete(config, "listeners")
+		config["port"], config["host.name"] = strconv.Itoa(o.Port), "127.0.0.1"
+	}
 	if o.Embedded {
 		config["gregor.zookeeper.embedded"] = "true"
 		config["gregor.zookeeper.data.dir"] = filepath.Join(o.Dir, "zookeeper")
@@ -154,8 +177,8 @@ func defaultConfig(o Options, addr string) map[string]string {
 
 func (o Options) command(config string) (argv []string, err error) {
 	switch o.Kind {
-	case Kafka:
-		cp, err := Classpath("kafka-2.7.2")
+	case Kafka, Kafka08, Kafka010:
+		cp, err := Classpath(o.Kind.jars())
 		if err != nil {
 			return nil, err
 		}
@@ -185,12 +208,17 @@ func (o Options) command(config string) (argv []string, err error) {
 	return nil, fmt.Errorf("no such kind of broker: %q", o.Kind)
 }
 
-func answers(ctx context.Context, addr string) error {
+func answers(ctx context.Context, addr string, kind Kind) error {
 	c, err := Dial(ctx, addr)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	if kind == Kafka08 {
+		req := kmsg.NewPtrMetadataRequest()
+		_, err = c.Request(ctx, req)
+		return err
+	}
 	req := kmsg.NewPtrApiVersionsRequest()
 	_, err = c.Request(ctx, req)
 	return err

@@ -1,4 +1,4 @@
-// Package peer starts whole brokers as processes: Apache Kafka 2.7.2, a real ZooKeeper, and Gregor. Interop tests, the golden
+// Package peer starts whole brokers as processes: Apache Kafka 2.7.2 (and older ones), a real ZooKeeper, and Gregor. Interop tests, the golden
 // recorder and bench-peer drive them through it.
 //
 // Owns: the processes it started, their directories and ports. Guarded by: a Process is safe for concurrent use; everything else is

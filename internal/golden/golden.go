@@ -44,6 +44,9 @@ type Case struct {
 	Config     map[string]string `json:"config,omitempty"`
 	// Broker is what the broker's configuration had besides its defaults.
 	Broker map[string]string `json:"broker,omitempty"`
+	// From is the version of Apache Kafka that wrote the files, "" for 2.7.2. RecoveredFiles are then what 2.7.2 made of them: it had
+	// started on them, written nothing, and stopped cleanly.
+	From string `json:"from,omitempty"`
 	// Unclean: the broker was killed after the last step. Files are as the kill left them; RecoveredFiles as Apache Kafka left them
 	// after it had started on them, written nothing, and stopped cleanly.
 	Unclean bool   `json:"unclean,omitempty"`

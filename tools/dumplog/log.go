@@ -2,6 +2,7 @@ package dumplog
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -190,14 +191,20 @@ func innerEntries(s *scanner) ([][]byte, error) {
 	if p+8 > len(s.bytes) {
 		return nil, record.ErrShort
 	}
-	rest, err := compress.Decompress(nil, s.head.Codec(), s.bytes[p+8:], maxInflated)
+	codec := s.head.Codec()
+	if codec == compress.LZ4 && s.head.Magic == 0 {
+		codec = compress.LZ4V0
+	}
+	rest, err := compress.Decompress(nil, codec, s.bytes[p+8:], maxInflated)
 	if err != nil {
 		return nil, err
 	}
 	var out [][]byte
 	for len(rest) > 0 {
 		var entry []byte
-		if entry, rest, err = record.Next(rest); err != nil {
+		if entry, rest, err = record.Next(rest); errors.Is(err, record.ErrShort) {
+			break // what is cut is not there
+		} else if err != nil {
 			return nil, err
 		}
 		out = append(out, entry)
