@@ -3,8 +3,9 @@
 # fetched into ./.cache/suites. Usage: suites.sh SUITE HOST:PORT[,HOST:PORT...]
 #   franz-go       go test of pkg/kgo: what talks to a broker; SUITE_RECORDS=20000 records go through its chains of groups
 #   kafka-python   its integration tests of consumers, producers and groups
-#   sarama         its functional tests of groups, offsets and transactions; three brokers, whose clients' addresses are 127.0.0.1 and the
-#                  three ports from SARAMA_PORT on (a proxy listens there, as in the library's own environment)
+#   sarama         its functional tests of groups, offsets and transactions. They reach broker N at 127.0.0.1, port SARAMA_PORT+N, through the
+#                  toxiproxy whose API is at TOXIPROXY_ADDR and that has proxies named kafka1 to kafka5
+#   toxiproxy      is run instead, with its API at the address
 # Prints a line for each test: pass, fail or skip, and its name. What the tests print goes to standard error.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -53,6 +54,19 @@ kafka-python)
     -k 'group or consumer or producer or transactional or end_to_end or heartbeat or offset' \
     test/integration/test_consumer_integration.py test/integration/test_producer_integration.py test/integration/test_admin_integration.py |
     tee /dev/stderr | sed -nE 's/^(PASSED|FAILED|ERROR) [^ ]*::([^ ]+).*/\1 \2/p' | sed -E 's/^PASSED/pass/; s/^(FAILED|ERROR)/fail/' || true
+  ;;
+sarama)
+  cd "$(module github.com/IBM/sarama integration/clients/sarama)"
+  sed -i -E "s/[0-9]+\\+i\\)/$SARAMA_PORT+i)/" functional_test.go
+  # Those left out restart brokers by docker, run Java programs in it, or are about something else.
+  KAFKA_VERSION=2.7.2 go test -tags functional -count=1 -v -timeout 20m \
+    -run '^(TestFuncConsumerGroup.*|TestFuncJoinGroupVersionSelection|TestFuncOffsetManager|TestFuncTxn(ProduceNoBegin|CommitNoMessages|Produce|ProduceEpochBump|ProduceAndCommitOffset|ProduceMultiTxn|AbortedProduce)|TestFuncInitProducerId3|TestConsumerGroupDeadlock|TestFuncAdmin(DescribeGroups|ListConsumerGroups|ListConsumerGroupOffsets|ListConsumerGroupOffsetsBatch|AlterConsumerGroupOffsets|DeleteGroup)|TestFuncClientCoordinator)$' . | verdicts || true
+  ;;
+toxiproxy)
+  if ! [ -x .cache/suites/bin/server ]; then
+    GOBIN=$root/.cache/suites/bin CGO_ENABLED=0 go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
+  fi
+  exec .cache/suites/bin/server -host "${brokers%:*}" -port "${brokers##*:}"
   ;;
 *)
   echo "there is no suite $suite" >&2
