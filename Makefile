@@ -19,8 +19,15 @@ cluster: build
 build:
 	$(GO) build -trimpath -ldflags "-s -w" -o bin/gregor ./tools/gregor
 
+# RERUN=1: a test that fails is run once more by itself, and said to have failed; what fails twice fails.
+RERUN_TESTS = $(GO) run gotest.tools/gotestsum@v1.13.0 --rerun-fails=1 --rerun-fails-max-failures 5 --rerun-fails-run-root-test
+
 test: build
+ifdef RERUN
+	$(RERUN_TESTS) --format pkgname --packages ./...
+else
 	$(GO) test ./...
+endif
 
 race:
 	CGO_ENABLED=1 $(GO) test -race ./...
@@ -41,13 +48,11 @@ bench:
 
 .PHONY: interop bench-peer golden
 
-# Clients that no one here wrote, against Gregor and against Apache Kafka 2.7.2. FULL=1: each producer, codec and consumer. RERUN=1: a
-# test that fails is run once more by itself, and said to have failed; what fails twice fails.
-RERUN_TESTS = gotest.tools/gotestsum@v1.13.0 --format standard-verbose --rerun-fails=1 --rerun-fails-max-failures 5 --rerun-fails-run-root-test
+# Clients that no one here wrote, against Gregor and against Apache Kafka 2.7.2. FULL=1: each producer, codec and consumer.
 interop: build
 	scripts/dev/interop-setup.sh
 ifdef RERUN
-	GREGOR_INTEROP=1 $(GO) run $(RERUN_TESTS) --packages ./integration/... -- -count=1 -timeout 120m
+	GREGOR_INTEROP=1 $(RERUN_TESTS) --format standard-verbose --packages ./integration/... -- -count=1 -timeout 120m
 else
 	GREGOR_INTEROP=1 $(GO) test -count=1 -timeout 120m -v ./integration/...
 endif
@@ -72,9 +77,9 @@ soak: build
 .PHONY: torture
 
 # A cluster under load suffers faults, on a schedule that a seed decides: SEED=7 SECONDS=600 WORKLOAD=txn
-# FAULTS=kill,cut KINDS=gregor,kafka,gregor ZK=debian IBP=2.6.
+# FAULTS=kill,cut KINDS=gregor,kafka,gregor ZK=debian IBP=2.6. MATRIX=1: each fault and each pair once.
 torture: build
-	GREGOR_TORTURE=1 SEED=$(SEED) SECONDS=$(SECONDS) WORKLOAD=$(WORKLOAD) FAULTS=$(FAULTS) KINDS=$(KINDS) ZK=$(ZK) IBP=$(IBP) KEEP=$(KEEP) $(GO) test -count=1 -timeout 24h -v -run TestTorture ./integration/torture
+	GREGOR_TORTURE=1 SEED=$(SEED) SECONDS=$(SECONDS) WORKLOAD=$(WORKLOAD) FAULTS=$(FAULTS) MATRIX=$(MATRIX) KINDS=$(KINDS) ZK=$(ZK) IBP=$(IBP) KEEP=$(KEEP) $(GO) test -count=1 -timeout 24h -v -run TestTorture ./integration/torture
 
 .PHONY: image compose-test
 

@@ -289,7 +289,7 @@ func (b *Broker) requestTable() []server.API {
 	}
 	groups := &handlers.Groups{
 		Coordinator: b.groups, Metadata: b.cache, CreateTopic: admin.CreateInternalTopic, TxnPartition: b.txns.PartitionFor,
-		StaticMembers: b.cfg.InterBrokerVersion.InterBroker().StaticMembers, Log: log,
+		StaticMembers: b.cfg.InterBrokerVersion.InterBroker().StaticMembers, Offsets0: b.zk, MaxMetadata: b.cfg.Groups.MaxMetadata, Log: log,
 	}
 	var rows []server.API
 	for _, family := range []interface{ APIs() []server.API }{

@@ -81,6 +81,12 @@ func (m *Manager) shrinkISRs() {
 		if moved {
 			p.notify(nil)
 		}
+		p.mu.RLock()
+		joinable := p.joinable()
+		p.mu.RUnlock()
+		if joinable {
+			p.notifyFollowers()
+		}
 		if lags {
 			p.shrink(now)
 		}
@@ -147,6 +153,17 @@ func (p *Partition) propose(next []int32) {
 	p.m.opt.ISR.Propose(c, func(a ISRAnswer) { p.isrAnswered(c, a) })
 }
 
+// joinable, with mu held at least shared, says whether a follower that is not in sync holds enough to be. It asks for it by its fetches; but one
+// that waits for something new, and whose wish came while another change was under way, has nothing more to say: it must be made to.
+func (p *Partition) joinable() bool {
+	if p.mu.isr == nil || p.mu.log == nil {
+		return false
+	}
+	p.hw.Lock()
+	defer p.hw.Unlock()
+	return p.mu.isr.Joinable(p.mu.log.HighWatermark())
+}
+
 // isrAnswered takes over what stands after a proposal.
 func (p *Partition) isrAnswered(c ISRChange, a ISRAnswer) {
 	log := p.m.opt.Log
@@ -178,8 +195,14 @@ func (p *Partition) isrAnswered(c ISRChange, a ISRAnswer) {
 		log.Infof("[Partition %v broker=%d] ISR updated to %s and version updated to [%d]", p.tp, p.m.opt.BrokerID, commas(p.mu.ISR), p.mu.ZKVersion)
 		moved = p.advance(p.m.opt.now())
 	}
+	joinable := p.joinable()
 	p.mu.Unlock()
-	if moved {
+	switch {
+	case moved:
 		p.notify(nil)
+	case joinable && a.Err != nil:
+		time.AfterFunc(isrRefusedPause, p.notifyFollowers)
+	case joinable:
+		p.notifyFollowers()
 	}
 }

@@ -145,3 +145,17 @@ func (p *Partition) notifyReaders(woken *Woken) {
 	}
 	p.watch.Unlock()
 }
+
+// notifyFollowers makes the followers that watch p look again, so that their fetches count anew.
+func (p *Partition) notifyFollowers() {
+	if !p.watched.Load() {
+		return
+	}
+	p.watch.Lock()
+	for _, w := range p.watch.list {
+		if w.Follower {
+			w.Set.fire(w, nil, false)
+		}
+	}
+	p.watch.Unlock()
+}

@@ -238,6 +238,15 @@ func (m *Manager) Dirs() []DirStatus {
 	return out
 }
 
+// DirSpace is how many bytes are free, and how many there are, where a directory lies.
+func (m *Manager) DirSpace(dir string) (free, total int64, err error) {
+	d := m.dirNamed(dir)
+	if d == nil {
+		return 0, 0, fmt.Errorf("%s: %w", dir, ErrUnknownDir)
+	}
+	return m.fs.Free(d.path)
+}
+
 // DirLogSizes lists the logs of a directory.
 func (m *Manager) DirLogSizes(dir string) ([]LogSize, error) {
 	d := m.dirNamed(dir)

@@ -37,6 +37,7 @@ type TopicStore interface {
 type LogDirs interface {
 	Dirs() []storage.DirStatus
 	DirLogSizes(dir string) ([]storage.LogSize, error)
+	DirSpace(dir string) (free, total int64, err error)
 }
 
 // AdminOptions are the parts of a broker that serve metadata and administration.

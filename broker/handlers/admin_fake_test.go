@@ -26,6 +26,7 @@ type fakeCluster struct {
 	mu     sync.Mutex
 	topics map[string]zkmeta.TopicInfo
 	config map[string]map[string]string
+	free   int64 // of 1000 bytes
 	marked map[string]bool
 	frozen bool // the controller does nothing
 	notify func(entityPath string)
@@ -180,6 +181,8 @@ func (f *fakeCluster) SetEntityConfig(_ context.Context, entityType, name string
 func (f *fakeCluster) Dirs() []storage.DirStatus {
 	return []storage.DirStatus{{Path: "/data", Online: true}}
 }
+
+func (f *fakeCluster) DirSpace(string) (free, total int64, err error) { return f.free, 1000, nil }
 
 func (f *fakeCluster) DirLogSizes(string) ([]storage.LogSize, error) {
 	f.mu.Lock()

@@ -134,11 +134,12 @@ func (h *Fetch) start(_ context.Context, r *server.Request) error {
 	}
 	woken := wokenPool.Get().(*replication.Woken)
 	op.woken = woken
-	op.begin() // the operation may be somebody else's after that
+	later := r.Later()
+	op.begin() // the operation and the request may be somebody else's after that
 	for i, w := range woken.Waiters {
 		woken.Waiters[i] = nil
 		if i < followerResumes {
-			r.Afterwards(w)
+			later.Do(w)
 		} else {
 			go w.Resume()
 		}

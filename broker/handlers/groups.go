@@ -21,7 +21,7 @@ import (
 )
 
 // Groups serves what consumers and their administrators ask the group coordinator: FindCoordinator (0 to 3), JoinGroup (0 to 7), SyncGroup
-// (0 to 5), Heartbeat and LeaveGroup (0 to 4), OffsetCommit (1 to 8), OffsetFetch (1 to 7), OffsetDelete (0), ListGroups (0 to 4),
+// (0 to 5), Heartbeat and LeaveGroup (0 to 4), OffsetCommit (0 to 8), OffsetFetch (0 to 7), OffsetDelete (0), ListGroups (0 to 4),
 // DescribeGroups (0 to 5) and DeleteGroups (0 to 2). JoinGroup, SyncGroup and what is recorded are answered when their time has come.
 type Groups struct {
 	Coordinator *group.Coordinator
@@ -34,7 +34,9 @@ type Groups struct {
 	StaticMembers bool
 	// Offsets0 keeps the offsets that version 0 of OffsetCommit and OffsetFetch mean; without it these versions are not served.
 	Offsets0 ConsumerOffsets
-	Log      logrus.FieldLogger
+	// MaxMetadata is offset.metadata.max.bytes, for version 0; the coordinator knows it itself.
+	MaxMetadata int
+	Log         logrus.FieldLogger
 }
 
 // ConsumerOffsets are the offsets of consumers from before there was a group coordinator.

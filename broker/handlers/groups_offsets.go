@@ -85,6 +85,9 @@ func offsetOf(req *kmsg.OffsetCommitRequest, p *kmsg.OffsetCommitRequestTopicPar
 }
 
 func (h *Groups) commit0(ctx context.Context, group, topic string, p *kmsg.OffsetCommitRequestTopicPartition) int16 {
+	if p.Metadata != nil && len(*p.Metadata) > h.MaxMetadata {
+		return kerr.OffsetMetadataTooLarge.Code
+	}
 	if err := h.Offsets0.SetConsumerOffset(ctx, group, topic, p.Partition, p.Offset); err != nil {
 		h.Log.Errorf("Storing the offset of group %s for %s-%d in ZooKeeper failed: %v", group, topic, p.Partition, err)
 		return kerr.UnknownServerError.Code

@@ -12,7 +12,12 @@ import (
 	"gregor/broker/server"
 	"gregor/replication"
 	"gregor/storage"
+	"gregor/wire"
 )
+
+// Who asks for the directories alone, as `gregor cluster status` does, is told which of them have little room left: less than a lowPart of
+// what there is, or less than gregor.log.dir.min.free.bytes.
+const lowPart = 20
 
 func (a *Admin) describeLogDirs(_ context.Context, _ *server.Request, req *kmsg.DescribeLogDirsRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeLogDirsResponse()
@@ -26,7 +31,13 @@ func (a *Admin) describeLogDirs(_ context.Context, _ *server.Request, req *kmsg.
 		}
 	}
 	for _, d := range a.Dirs.Dirs() {
-		resp.Dirs = append(resp.Dirs, a.describeDir(d, wanted))
+		out := a.describeDir(d, wanted)
+		if req.Topics != nil && len(req.Topics) == 0 && req.Version >= 2 && d.Online {
+			if free, total, err := a.Dirs.DirSpace(d.Path); err == nil && (d.Full || free < total/lowPart) {
+				wire.SetSpace(&out, free, total)
+			}
+		}
+		resp.Dirs = append(resp.Dirs, out)
 	}
 	return resp
 }

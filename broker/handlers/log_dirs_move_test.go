@@ -9,6 +9,7 @@ import (
 
 	"gregor/replication"
 	"gregor/storage"
+	"gregor/wire"
 )
 
 // moves answers each move with what its directory is named after.
@@ -36,5 +37,37 @@ func TestAlterReplicaLogDirs(t *testing.T) {
 	}
 	if want := "t-0:0 t-1:57 t-2:56 t-3:17 t-4:9 t-5:3 u-0:0 "; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// Who asks for directories alone hears of one that has little room left; Kafka's own tools and others get what they know.
+func TestDirectoriesWithLittleRoomAreTold(t *testing.T) {
+	a, f := fakeAdmin(t)
+	for _, c := range []struct {
+		free    int64
+		version int16
+		topics  []kmsg.DescribeLogDirsRequestTopic
+		told    bool
+	}{
+		{49, 2, []kmsg.DescribeLogDirsRequestTopic{}, true},
+		{50, 2, []kmsg.DescribeLogDirsRequestTopic{}, false},
+		{0, 1, []kmsg.DescribeLogDirsRequestTopic{}, false},
+		{0, 2, nil, false},
+		{0, 2, []kmsg.DescribeLogDirsRequestTopic{{Topic: "t", Partitions: []int32{0}}}, false},
+	} {
+		f.free = c.free
+		req := kmsg.NewPtrDescribeLogDirsRequest()
+		req.Version, req.Topics = c.version, c.topics
+		resp := a.describeLogDirs(context.Background(), nil, req).(*kmsg.DescribeLogDirsResponse)
+		resp.SetVersion(c.version)
+		over := kmsg.NewPtrDescribeLogDirsResponse()
+		over.SetVersion(c.version)
+		if err := over.ReadFrom(resp.AppendTo(nil)); err != nil || len(over.Dirs) != 1 {
+			t.Fatal(err, over)
+		}
+		free, total, ok := wire.Space(&over.Dirs[0])
+		if ok != c.told || ok && (free != c.free || total != 1000) {
+			t.Errorf("%+v: %d of %d bytes, told %t", c, free, total, ok)
+		}
 	}
 }

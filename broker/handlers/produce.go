@@ -179,7 +179,7 @@ func (op *produceOp) resumeWoken() {
 	for i, w := range op.woken.Waiters {
 		op.woken.Waiters[i] = nil
 		if small && i < resumedHere {
-			op.r.Afterwards(w)
+			op.r.Later().Do(w)
 		} else {
 			go w.Resume()
 		}

@@ -72,6 +72,10 @@ func (op *markersOp) write(i, j int, now time.Time) {
 		op.codes[i][j] = kerr.UnknownTopicOrPartition.Code
 		return
 	}
+	if log := p.Log(); log != nil && log.Config().Magic < 2 {
+		op.codes[i][j] = kerr.UnsupportedForMessageFormat.Code
+		return
+	}
 	kind := record.ControlAbort
 	if m.Commit {
 		kind = record.ControlCommit

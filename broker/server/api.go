@@ -84,7 +84,7 @@ type Closer interface {
 	RequestClosed(ticket uint64)
 }
 
-// Job is something that can wait until a connection's responses are out; see Request.Afterwards.
+// Job is something that can wait until a connection's responses are out; see Later.
 type Job interface{ Resume() }
 
 // Completion is what the completion point sees of a request: the one place that accounts requests and, with quotas, throttles.

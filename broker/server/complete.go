@@ -34,9 +34,16 @@ func (r *Request) CompleteHere(p *Response) {
 	}
 }
 
-// Afterwards has j.Resume called by the connection's reader, when it has sent what is ready and before it waits for anything. Only an
-// API's Start may call it. Resume must not wait for a peer.
-func (r *Request) Afterwards(j Job) { r.conn.jobs = append(r.conn.jobs, j) }
+// Later takes what is to be done by a connection's reader.
+type Later struct{ c *conn }
+
+// Later is that of the request's connection. It is valid as long as the API's Start runs, even if the request has been answered meanwhile,
+// and is somebody else's.
+func (r *Request) Later() Later { return Later{r.conn} }
+
+// Do has j.Resume called by the connection's reader, when it has sent what is ready and before it waits for anything. Only an API's Start
+// may call it. Resume must not wait for a peer.
+func (l Later) Do(j Job) { l.c.jobs = append(l.c.jobs, j) }
 
 // CompleteMessage answers the request with a kmsg response.
 func (r *Request) CompleteMessage(resp kmsg.Response) {

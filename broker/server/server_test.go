@@ -658,11 +658,11 @@ func TestCompleteHereDoesNotWaitForThePeer(t *testing.T) {
 }
 
 // What a request leaves for later runs once its own response is out.
-func TestAfterwards(t *testing.T) {
+func TestLater(t *testing.T) {
 	ran := make(chan int32, 3)
 	h := start(t, Options{}, produceAPI(func(r *Request) error {
 		id := r.CorrelationID
-		r.Afterwards(job(func() { ran <- id }))
+		r.Later().Do(job(func() { ran <- id }))
 		if id == 2 {
 			return errors.New("bad")
 		}
@@ -679,6 +679,42 @@ func TestAfterwards(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
+}
+
+// A request may have been answered, and be another one by now, while its Start still has something to leave for later.
+func TestLaterOutlivesTheRequest(t *testing.T) {
+	ran := make(chan struct{})
+	h := start(t, Options{}, produceAPI(func(r *Request) error {
+		p := r.NewResponse()
+		if r.CorrelationID == 0 {
+			p.B = append(p.B, make([]byte, 16<<20)...)
+			go r.Complete(p) // it has a writer of its own, which cannot finish before the client reads
+			return nil
+		}
+		c, later := r.conn, r.Later()
+		go r.Complete(p)
+		for inFlight := 1; inFlight > 0; runtime.Gosched() {
+			c.mu.Lock()
+			inFlight = c.mu.inFlight
+			c.mu.Unlock()
+		}
+		later.Do(job(func() { close(ran) }))
+		return nil
+	}))
+	c := h.dial(t)
+	c.Write(frame(0, 3, 0, nil))
+	var head [8]byte
+	if _, err := io.ReadFull(c, head[:]); err != nil {
+		t.Fatal(err)
+	}
+	c.Write(frame(0, 3, 1, nil))
+	if _, err := io.CopyN(io.Discard, c, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	if corr, _ := readResponse(t, c); corr != 1 {
+		t.Fatal(corr)
+	}
+	<-ran
 }
 
 type job func()

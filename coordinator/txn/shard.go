@@ -49,7 +49,8 @@ type after struct {
 	waits   []*commit
 	markers []*fsm.Markers
 	notes   []string
-	retry   bool
+
+	retry, held bool
 }
 
 func (a *after) run() {
@@ -64,6 +65,9 @@ func (a *after) run() {
 	}
 	for _, m := range a.markers {
 		a.s.c.send(&errand{s: a.s, t: a.t, m: m})
+	}
+	if a.held {
+		a.s.c.timers.Set(nowMillis()+fsm.HoldFor, func() { a.s.event(a.t, a.t.Release) })
 	}
 	if a.retry {
 		a.s.c.retries.Add(1)
@@ -88,7 +92,7 @@ func (s *shard) apply(t *fsm.Txn, now int64, out *fsm.Out) after {
 	if t.State() == fsm.Dead && s.txns[t.ID()] == t {
 		delete(s.txns, t.ID())
 	}
-	a.replies, a.markers, a.notes, a.retry = out.Replies, out.Markers, out.Notes, out.Retry
+	a.replies, a.markers, a.notes, a.retry, a.held = out.Replies, out.Markers, out.Notes, out.Retry, out.Held
 	return a
 }
 
@@ -199,13 +203,15 @@ func (c *commit) timedOut() {
 
 // Unload ends the service of the shard. What is on its way to the log is answered when the log gives up.
 func (s *shard) Unload() {
+	var out fsm.Out
 	s.mu.Lock()
 	n, loaded := len(s.txns), s.loaded
 	for _, t := range s.txns {
-		t.Unload()
+		t.Unload(&out)
 	}
 	s.gone, s.txns = true, nil
 	s.mu.Unlock()
+	(&after{s: s, replies: out.Replies}).run()
 	if loaded {
 		s.c.opt.Log.Infof("Unloaded %d transactional ids of __transaction_state-%d, loaded in epoch %d", n, s.id, s.epoch)
 	}

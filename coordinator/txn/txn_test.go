@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,10 +116,15 @@ func TestTheNextCoordinatorGoesOn(t *testing.T) {
 	end(c, "decided", decided, true)
 	add(c, "done", done, a)
 	end(c, "done", done, false)
-	if code := add(c, "decided", decided, a); code != kerr.ConcurrentTransactions.Code {
-		t.Errorf("a transaction whose markers are not out takes another partition: %d", code)
+	held := int16(-99)
+	c.AddPartitions("decided", decided, []fsm.TP{a}, func(code int16) { held = code })
+	if held != -99 {
+		t.Errorf("a transaction whose markers are not out answers another partition with %d", held)
 	}
 	c.Resign(0)
+	if held != kerr.NotCoordinator.Code {
+		t.Errorf("who was held gets %d", held)
+	}
 	if code := end(c, "open", open, true); code != kerr.NotCoordinator.Code {
 		t.Errorf("after the resignation: %d", code)
 	}
@@ -346,12 +352,12 @@ func TestARecordThatIsNotReplicatedInTimeIsAnswered(t *testing.T) {
 		defer stop()
 		p := begin(t, c, "id")
 		log.Hold()
-		code := int16(-99)
-		c.AddPartitions("id", p, []fsm.TP{tp("t", 0)}, func(got int16) { code = got })
+		var code atomic.Int32
+		c.AddPartitions("id", p, []fsm.TP{tp("t", 0)}, func(got int16) { code.Store(int32(got)) })
 		time.Sleep(30*time.Second + time.Millisecond)
 		synctest.Wait()
-		if code != kerr.CoordinatorNotAvailable.Code {
-			t.Errorf("answered %d", code)
+		if code.Load() != int32(kerr.CoordinatorNotAvailable.Code) {
+			t.Errorf("answered %d", code.Load())
 		}
 		log.Release(nil)
 		if code := add(c, "id", p, tp("t", 0)); code != 0 {
@@ -423,6 +429,43 @@ func TestACompletionIsTriedUntilItIsRecorded(t *testing.T) {
 		synctest.Wait()
 		if _, retries := c.Stats(); retries != 0 || c.Describe("id").State != fsm.CompleteCommit || len(cl.ends(a)) != 1 {
 			t.Errorf("%d wait, it is %v, markers %v", retries, c.Describe("id").State, cl.ends(a))
+		}
+	})
+}
+
+// What comes between a decision and its completion waits for it, but not for long.
+func TestARequestIsHeldUntilTheTransactionIsComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cl := newCluster()
+		a := tp("t", 0)
+		c, stop := start(t, testOptions(cl), new(ledtest.Log))
+		defer stop()
+		p := begin(t, c, "id")
+		add(c, "id", p, a) // it has no leader
+		end(c, "id", p, true)
+		ask := func() *atomic.Int32 {
+			code := new(atomic.Int32)
+			code.Store(-99)
+			c.AddPartitions("id", p, []fsm.TP{a}, func(got int16) { code.Store(int32(got)) })
+			return code
+		}
+		first := ask()
+		time.Sleep(fsm.HoldFor*time.Millisecond - 20*time.Millisecond)
+		synctest.Wait()
+		second := ask()
+		if first.Load() != -99 {
+			t.Errorf("the first is answered %d too early", first.Load())
+		}
+		time.Sleep(21 * time.Millisecond)
+		synctest.Wait()
+		if first.Load() != int32(kerr.ConcurrentTransactions.Code) || second.Load() != -99 {
+			t.Errorf("after its time the first has %d, the second %d", first.Load(), second.Load())
+		}
+		cl.lead(1, a)
+		time.Sleep(150 * time.Millisecond) // the marker's next try
+		synctest.Wait()
+		if second.Load() != 0 {
+			t.Errorf("with the transaction complete the second has %d", second.Load())
 		}
 	})
 }

@@ -74,7 +74,7 @@ func (c *Cluster) View(ctx context.Context, id int32, topics ...string) (*View, 
 func (c *Cluster) Wait(ctx context.Context, what string, ok func(*View) error, topics ...string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for last := error(nil); ; {
 		v, err := c.View(ctx, 0, topics...)
 		if err == nil {
 			err = ok(v)
@@ -82,10 +82,13 @@ func (c *Cluster) Wait(ctx context.Context, what string, ok func(*View) error, t
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s: not in time: %w", what, err)
+			return fmt.Errorf("%s: not in time: %w", what, last)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (d *dialogue) ask(req kmsg.Request) kmsg.Response {
 	return resp
 }
 
-// oldest is 1 where version 0 means ZooKeeper.
+// oldest is 1 where version 0 means ZooKeeper, which has cases of its own.
 var oldest = map[kmsg.Key]int16{kmsg.OffsetCommit: 1, kmsg.OffsetFetch: 1}
 
 // ready asks for the coordinator until there is one and it has loaded what it keeps.
@@ -150,7 +150,7 @@ func groupCases() []Case {
 			return d.out
 		}}
 	}
-	return append([]Case{made("prepared for groups", "t")}, append(membershipCases(talk), offsetStoreCases(talk)...)...)
+	return append([]Case{made("prepared for groups", "t")}, append(append(membershipCases(talk), offsetStoreCases(talk)...), zooKeeperOffsetCases()...)...)
 }
 
 type talker = func(key kmsg.Key, name string, f func(d *dialogue, group, topic string)) Case

@@ -557,6 +557,11 @@ func markerCases(talk talker) []Case {
 			a.write(t, "two") // its epoch is over
 			nobody := &actor{d: d, id: id, pid: 424242, epoch: 0}
 			nobody.marker(t, 0, true, 2)
+			old1 := d.b.topic("old-format-"+id, 0)
+			if _, err := d.b.Ask(create(5, 30_000, false, newTopic{name: old1, partitions: 1, rf: 1, config: map[string]*string{"message.format.version": ptr("0.10.2")}})); err != nil {
+				d.out = append(d.out, err.Error())
+			}
+			a.marker(old1, 7, true, 0)
 			r := kmsg.NewPtrWriteTxnMarkersRequest()
 			d.settled(r)
 			m := kmsg.NewWriteTxnMarkersRequestMarker()

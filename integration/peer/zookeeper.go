@@ -123,11 +123,24 @@ func poll(ctx context.Context, p *Process, ready func(context.Context) error) er
 		select {
 		case <-tick.C:
 		case <-p.Done():
-			return fmt.Errorf("%s ended with code %d while starting; the end of %s:\n%s", p.Name, p.ExitCode(), p.Log, tail(p.Log, 2000))
+			return fmt.Errorf("%s ended with code %d while starting%s; the end of %s:\n%s", p.Name, p.ExitCode(), complaint(p.Log), p.Log, tail(p.Log, 2000))
 		case <-ctx.Done():
 			return fmt.Errorf("%s did not become ready: %w; the end of %s:\n%s", p.Name, err, p.Log, tail(p.Log, 2000))
 		}
 	}
+}
+
+// complaint is the last line of a log that tells of an error with what follows it, such as an exception; what is shut down after it is long.
+func complaint(name string) string {
+	lines := strings.Split(tail(name, 200_000), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		for _, sign := range []string{" FATAL ", " ERROR ", "Exception: "} {
+			if strings.Contains(lines[i], sign) && !strings.Contains(lines[i], "Exiting Kafka.") {
+				return " (" + strings.Join(lines[i:min(i+3, len(lines))], " / ") + ")"
+			}
+		}
+	}
+	return ""
 }
 
 func tail(name string, n int) string {

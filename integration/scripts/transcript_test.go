@@ -32,8 +32,6 @@ func playAll(t *testing.T, glob string, brokers int) {
 	var places []*place
 	if os.Getenv("GREGOR_INTEROP") == "1" {
 		places = four(t, ctx, brokers)
-	} else {
-		places = []*place{onGregor(t, ctx, brokers)}
 	}
 	paths, err := filepath.Glob(glob)
 	if err != nil || len(paths) == 0 {
@@ -48,8 +46,8 @@ func playAll(t *testing.T, glob string, brokers int) {
 			if tr.full != "" && !full {
 				t.Skip("with FULL=1: " + tr.full)
 			}
-			if len(places) == 1 {
-				againstRecord(t, ctx, tr, places[0])
+			if len(places) == 0 { // a broker costs nothing, and what another transcript left behind is not to be seen
+				againstRecord(t, ctx, tr, onGregor(t, ctx, brokers))
 				return
 			}
 			compare(t, ctx, tr, places, full)

@@ -9,6 +9,7 @@
 //	WORKLOAD=groups     members of groups that commit, leave, stand still and die: everything is read, no committed offset goes back, a
 //	                    partition has one owner in a generation
 //	FAULTS=kill,cut     only these (default all)
+//	MATRIX=1            each fault and each pair of two once, in an order that the seed decides, instead
 //	KINDS=gregor,kafka,gregor   the brokers (default four of Gregor's)
 //	ZK=debian           on Debian's ZooKeeper
 //	IBP=2.6             inter.broker.protocol.version

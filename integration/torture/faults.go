@@ -2,22 +2,28 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"gregor/integration/cluster"
+	"gregor/wire/record"
 )
 
 // fault is one thing that can happen. begin makes it happen and returns what ends it.
 type fault struct {
 	name string
-	// alone: not beside another, and only when every replica is in sync.
-	alone bool
+	// power: it takes from one replica what it acknowledged, so it comes when every replica is in sync, with one other fault at most that is
+	// not such a one, and everything recovers before the next.
+	power bool
 	// shortest and longest it lasts.
 	shortest, longest time.Duration
 	begin             func(t *torture, r *rand.Rand) (what string, end func(ctx context.Context) error)
@@ -60,7 +66,7 @@ var all = []fault{
 		return t.cut(r, n.ID, cluster.ZooKeeper, fmt.Sprintf("%d (%s)", n.ID, role), "ZooKeeper")
 	}},
 	{name: "full", shortest: time.Second, longest: 5 * time.Second, begin: fillDisk},
-	{name: "torn", alone: true, shortest: 0, longest: time.Second, begin: tear},
+	{name: "torn", power: true, shortest: 0, longest: time.Second, begin: tear},
 	{name: "reassign", shortest: 0, longest: 2 * time.Second, begin: reassign},
 	{name: "elect", shortest: 0, longest: time.Second, begin: func(t *torture, _ *rand.Rand) (string, func(context.Context) error) {
 		ctx, cancel := context.WithTimeout(t.ctx, 10*time.Second)
@@ -135,7 +141,8 @@ func (t *torture) revive(n *cluster.Node) {
 	}
 }
 
-// tear kills a broker and, at once or when the others have taken over, takes the ends of its logs away: what a loss of power does to one replica.
+// tear kills a broker and, at once or when the others have taken over, damages the ends of its logs as far as they are not flushed: what a loss
+// of power does to one replica. Bytes are missing, or pages were not written, or something else was.
 func tear(t *torture, r *rand.Rand) (string, func(context.Context) error) {
 	n, role := t.victim(r)
 	n.Kill()
@@ -145,26 +152,84 @@ func tear(t *torture, r *rand.Rand) (string, func(context.Context) error) {
 	if r.IntN(3) == 0 {
 		when = "when others lead"
 		if err := t.c.Wait(ctx, "others take over", func(v *cluster.View) error { return notIn(v, int32(n.ID)) }, t.topics()...); err != nil {
-			t.problem("%v", err)
+			t.logf("not %s: %v", when, err) // another fault may keep them from it
 		}
 	}
-	torn := 0
-	var logs []string
-	for _, topic := range t.topics() {
-		found, _ := filepath.Glob(filepath.Join(n.LogDir(), topic+"-*", "*.log"))
-		logs = append(logs, found...)
-	}
-	for _, name := range logs {
-		st, err := os.Stat(name)
-		if err != nil || r.IntN(4) == 0 {
+	torn := map[string]int{}
+	for _, p := range t.partitions {
+		if r.IntN(4) == 0 {
 			continue
 		}
-		cut := min(st.Size(), int64(r.IntN(5000)))
-		if err := os.Truncate(name, st.Size()-cut); err == nil && cut > 0 {
-			torn++
+		how, err := tearLog(n.LogDir(), p.topic, int(p.id), r)
+		if err != nil {
+			t.problem("tearing the log of %s-%d of broker %d: %v", p.topic, p.id, n.ID, err)
+		}
+		if how != "" {
+			torn[how]++
 		}
 	}
-	return fmt.Sprintf("kill -9 of broker %d, %s, and the tails of %d logs torn off %s", n.ID, role, torn, when), n.Start
+	return fmt.Sprintf("kill -9 of broker %d, %s, and the ends of logs damaged %s: %v", n.ID, role, when, torn), n.Start
+}
+
+// tearLog damages the end of a partition's last segment, but nothing that is flushed.
+func tearLog(dir, topic string, partition int, r *rand.Rand) (how string, err error) {
+	segments, err := filepath.Glob(filepath.Join(dir, fmt.Sprintf("%s-%d", topic, partition), "*.log"))
+	if err != nil || len(segments) == 0 {
+		return "", err
+	}
+	name := slices.Max(segments)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	flushed, err := flushedUpTo(filepath.Join(dir, "recovery-point-offset-checkpoint"), topic, partition)
+	if err != nil {
+		return "", err
+	}
+	from := max(position(data, flushed), len(data)-5000)
+	if from >= len(data) {
+		return "", nil
+	}
+	at := from + r.IntN(len(data)-from)
+	switch r.IntN(3) {
+	case 0:
+		return "cut", os.Truncate(name, int64(at))
+	case 1: // the length was written, the page was not
+		how = "zeroed"
+		clear(data[at:min(len(data), (at|4095)+1)])
+	default:
+		how = "garbled"
+		for i := at; i < min(len(data), at+1+r.IntN(2000)); i++ {
+			data[i] = byte(r.Uint32())
+		}
+	}
+	return how, os.WriteFile(name, data, 0o644)
+}
+
+// flushedUpTo is what a checkpoint file says of a partition, 0 if nothing.
+func flushedUpTo(file, topic string, partition int) (int64, error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == topic && f[1] == strconv.Itoa(partition) {
+			return strconv.ParseInt(f[2], 10, 64)
+		}
+	}
+	return 0, err
+}
+
+// position is where the batch with an offset begins, or where whole batches end.
+func position(data []byte, offset int64) int {
+	at := 0
+	for {
+		h, err := record.ParseHeader(data[at:])
+		if err != nil || h.Size() > len(data)-at || h.BaseOffset >= offset {
+			return at
+		}
+		at += h.Size()
+	}
 }
 
 func notIn(v *cluster.View, id int32) error {

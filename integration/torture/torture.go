@@ -23,6 +23,8 @@ const partitions = 6
 type Options struct {
 	Seed uint64
 	For  time.Duration
+	// Matrix: every fault and every pair once, however long that takes.
+	Matrix bool
 	// Workload is what goes on meanwhile: "" or produce, txn, groups.
 	Workload string
 	Faults   []string // none: all
@@ -56,6 +58,8 @@ type torture struct {
 
 	mu     sync.Mutex
 	report Report
+	// victims are of the faults under way, if each must have its own: nobody may start a broker whose files are being damaged.
+	victims map[int]bool
 }
 
 type topicPartition struct {
@@ -215,37 +219,79 @@ func (t *torture) choose() (faults []fault, disks bool) {
 	return faults, disks
 }
 
-// suffer makes faults until the time is over.
+// suffer makes faults until the time is over, or all of a matrix.
 func (t *torture) suffer(r *rand.Rand, faults []fault) {
-	end := time.Now().Add(t.opt.For)
-	for time.Now().Before(end) && t.ctx.Err() == nil {
+	next := func() []fault {
 		now := []fault{faults[r.IntN(len(faults))]}
-		if second := faults[r.IntN(len(faults))]; r.IntN(3) == 0 && !now[0].alone && !second.alone {
+		if second := faults[r.IntN(len(faults))]; r.IntN(3) == 0 && !(now[0].power && second.power) {
 			now = append(now, second)
 		}
-		alone := len(now) == 1
-		if now[0].alone || alone && r.IntN(2) == 0 {
-			t.recover(30*time.Second, "before "+now[0].name)
-		}
-		t.stalls()
-		var wg sync.WaitGroup
-		for _, f := range now {
-			seed, lasts := r.Uint64(), f.shortest+time.Duration(r.Int64N(int64(f.longest-f.shortest)))
-			t.report.Faults[f.name]++
-			wg.Go(func() { t.one(f, rand.New(rand.NewPCG(seed, 2)), lasts) })
-			if r.IntN(2) == 0 {
-				wait(t.ctx, time.Duration(r.Int64N(int64(2*time.Second))))
+		return now
+	}
+	if t.opt.Matrix {
+		todo := matrix(faults)
+		r.Shuffle(len(todo), func(i, j int) { todo[i], todo[j] = todo[j], todo[i] })
+		for n, now := range todo {
+			if t.ctx.Err() == nil {
+				t.logf("%d of %d", n+1, len(todo))
+				t.together(r, now)
 			}
 		}
-		wg.Wait()
-		wait(t.ctx, time.Duration(r.Int64N(int64(3*time.Second))))
-		worst := slices.Max(t.stalls())
-		t.logf("the longest time without progress of a part: %.2f s; %s", worst.Seconds(), t.progress())
-		if alone {
-			t.mu.Lock()
-			t.report.Failover[now[0].name] = append(t.report.Failover[now[0].name], worst)
-			t.mu.Unlock()
+		return
+	}
+	for end := time.Now().Add(t.opt.For); time.Now().Before(end) && t.ctx.Err() == nil; {
+		t.together(r, next())
+	}
+}
+
+// matrix is every fault and every pair of two, but for pairs that take what they acknowledged from two replicas.
+func matrix(faults []fault) (out [][]fault) {
+	for i, a := range faults {
+		out = append(out, []fault{a})
+		for _, b := range faults[i:] {
+			if !(a.power && b.power) {
+				out = append(out, []fault{a, b})
+			}
 		}
+	}
+	return out
+}
+
+// together makes one or two faults, which begin and end by themselves.
+func (t *torture) together(r *rand.Rand, now []fault) {
+	alone := len(now) == 1
+	power := slices.ContainsFunc(now, func(f fault) bool { return f.power })
+	if power {
+		t.later.Wait() // nobody else may start the broker whose files are being damaged
+	}
+	if power || alone && r.IntN(2) == 0 {
+		t.recover(30*time.Second, "before "+now[0].name)
+	}
+	if power {
+		t.victims = map[int]bool{}
+		defer func() { t.victims = nil }()
+	}
+	t.stalls()
+	var wg sync.WaitGroup
+	for _, f := range now {
+		seed, lasts := r.Uint64(), f.shortest+time.Duration(r.Int64N(int64(f.longest-f.shortest)))
+		t.report.Faults[f.name]++
+		wg.Go(func() { t.one(f, rand.New(rand.NewPCG(seed, 2)), lasts) })
+		if r.IntN(2) == 0 {
+			wait(t.ctx, time.Duration(r.Int64N(int64(2*time.Second))))
+		}
+	}
+	wg.Wait()
+	if power {
+		t.recover(60*time.Second, "after "+now[0].name)
+	}
+	wait(t.ctx, time.Duration(r.Int64N(int64(3*time.Second))))
+	worst := slices.Max(t.stalls())
+	t.logf("the longest time without progress of a part: %.2f s; %s", worst.Seconds(), t.progress())
+	if alone {
+		t.mu.Lock()
+		t.report.Failover[now[0].name] = append(t.report.Failover[now[0].name], worst)
+		t.mu.Unlock()
 	}
 }
 
@@ -268,14 +314,23 @@ func (t *torture) victim(r *rand.Rand) (*cluster.Node, string) {
 	ctx, cancel := context.WithTimeout(t.ctx, 3*time.Second)
 	defer cancel()
 	v, err := t.c.View(ctx, 0, p.topic)
+	n, role := t.c.Nodes[i], "any"
 	switch {
 	case err != nil || kind == 0:
 	case kind == 1 && v.Controller > 0:
-		return t.c.Node(v.Controller), "the controller"
+		n, role = t.c.Node(v.Controller), "the controller"
 	case kind == 2 && int(p.id) < len(v.Partitions) && v.Partitions[p.id].Leader > 0:
-		return t.c.Node(v.Partitions[p.id].Leader), fmt.Sprintf("which leads %s-%d", p.topic, p.id)
+		n, role = t.c.Node(v.Partitions[p.id].Leader), fmt.Sprintf("which leads %s-%d", p.topic, p.id)
 	}
-	return t.c.Nodes[i], "any"
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.victims != nil {
+		for ; t.victims[n.ID]; role = "any" {
+			n = t.c.Nodes[n.ID%len(t.c.Nodes)]
+		}
+		t.victims[n.ID] = true
+	}
+	return n, role
 }
 
 func wait(ctx context.Context, d time.Duration) {
@@ -408,6 +463,7 @@ func FromEnvironment(def Options) (Options, error) {
 			o.Kinds = append(o.Kinds, peer.Kind(k))
 		}
 	}
+	o.Matrix = os.Getenv("MATRIX") != ""
 	o.Debian = o.Debian || os.Getenv("ZK") == "debian"
 	if s := os.Getenv("IBP"); s != "" {
 		o.Version = s

@@ -46,7 +46,11 @@ func run(t *testing.T, o Options) {
 		t.Fatal(err)
 	}
 	t.Logf("SEED=%d", o.Seed)
-	ctx, cancel := context.WithTimeout(t.Context(), o.For+5*time.Minute)
+	limit := o.For + 5*time.Minute
+	if o.Matrix {
+		limit = 3 * time.Hour
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	r, err := Run(ctx, o)
 	if err != nil {

@@ -92,6 +92,7 @@ var all = []fault{
 	}},
 	{name: "full", shortest: time.Second, longest: 5 * time.Second, begin: fill},
 	{name: "reassign", longest: 2 * time.Second, begin: reassign},
+	{name: "topic", longest: 4 * time.Second, begin: passing},
 	{name: "elect", longest: time.Second, begin: func(ctx context.Context, s *sim, _ *rand.Rand) (string, func()) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
@@ -180,6 +181,30 @@ func reassign(ctx context.Context, s *sim, r *rand.Rand) (string, func()) {
 	return fmt.Sprintf("partition %d is moved to %v (%v)", p, to, err), func() {}
 }
 
+// passing makes a topic, which is deleted after a while. Whether either succeeds does not matter: at the end it is to be gone.
+func passing(ctx context.Context, s *sim, r *rand.Rand) (string, func()) {
+	name := fmt.Sprintf("%s%d", passingTopics, r.IntN(5))
+	var spread [][]int32
+	factor := 1 + r.IntN(replicas)
+	for range 1 + r.IntN(4) {
+		var ids []int32
+		for _, i := range r.Perm(machines)[:factor] {
+			ids = append(ids, int32(i+1))
+		}
+		spread = append(spread, ids)
+	}
+	limit, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err := s.c.CreateTopic(limit, name, spread, nil)
+	return fmt.Sprintf("topic %s of %d partitions is made (%v)", name, len(spread), err), func() {
+		limit, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		s.note("topic %s is deleted (%v)", name, s.deleteTopics(limit, name))
+	}
+}
+
+const passingTopics = "passing"
+
 // suffer makes faults until the time is over, one and two at a time.
 func (s *sim) suffer(ctx context.Context, r *rand.Rand, lasts time.Duration) {
 	for end := time.Now().Add(lasts); time.Now().Before(end); {
@@ -196,19 +221,19 @@ func (s *sim) suffer(ctx context.Context, r *rand.Rand, lasts time.Duration) {
 			seed, lasts := r.Uint64(), f.shortest+time.Duration(r.Int64N(int64(f.longest-f.shortest)))
 			wg.Go(func() {
 				what, end := f.begin(ctx, s, rand.New(rand.NewPCG(seed, 2)))
-				s.note("%s: %s, for %v", f.name, what, lasts)
-				pause(ctx, lasts)
+				s.note("%s: %s, for %v", f.name, what, lasts*s.hurry/100)
+				pause(ctx, lasts*s.hurry/100)
 				end()
 				s.note("%s: over", f.name)
 			})
 			if r.IntN(2) == 0 {
-				pause(ctx, time.Duration(r.Int64N(int64(2*time.Second))))
+				pause(ctx, time.Duration(r.Int64N(int64(2*time.Second)))*s.hurry/100)
 			}
 		}
 		wg.Wait()
 		if power {
 			s.recover(ctx, time.Minute, "after "+names(now))
 		}
-		pause(ctx, time.Duration(r.Int64N(int64(3*time.Second))))
+		pause(ctx, time.Duration(r.Int64N(int64(3*time.Second)))*s.hurry/100)
 	}
 }

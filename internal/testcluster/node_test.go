@@ -42,8 +42,9 @@ type process struct {
 	stops  atomic.Bool                   // somebody closes it
 	closed chan struct{}                 // it is closed
 
-	countdown atomic.Int64 // operations on files until crash is called; 0: never
-	crash     func()
+	countdown atomic.Int64  // operations on files until it is killed; 0 or less: never
+	power     atomic.Bool   // as a loss of power does
+	gone      chan struct{} // it was killed
 }
 
 func quiet() *logrus.Logger {
@@ -60,7 +61,7 @@ func (n *node) start() {
 	if n.cur != nil {
 		return
 	}
-	p := &process{n: n, host: n.s.net.Host(n.name), mem: n.mem, ended: make(chan struct{}), closed: make(chan struct{})}
+	p := &process{n: n, host: n.s.net.Host(n.name), mem: n.mem, ended: make(chan struct{}), closed: make(chan struct{}), gone: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	n.cur = p
 	n.s.wg.Go(p.run)
@@ -68,7 +69,7 @@ func (n *node) start() {
 
 func (p *process) op(vfs.Op, string) error {
 	if p.countdown.Load() > 0 && p.countdown.Add(-1) == 0 {
-		p.crash()
+		p.kill(p.power.Load())
 	}
 	return nil
 }
@@ -171,21 +172,19 @@ func (n *node) kill(power bool) {
 
 func (p *process) kill(power bool) {
 	n := p.n
-	if power {
-		p.host.PowerOff()
-	} else {
-		p.host.Kill()
-	}
-	// What the process does from here on nobody sees, and its disk goes on without it.
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.cur != p {
-		return
+		return // it is dead already, and another may be there
 	}
 	n.cur = nil
+	close(p.gone)
+	// What the process does from here on nobody sees, and its disk goes on without it.
 	if power {
+		p.host.PowerOff()
 		n.mem = p.mem.CrashClone()
 	} else {
+		p.host.Kill()
 		n.mem = p.mem.Clone()
 	}
 	n.s.wg.Go(func() { // its goroutines, unlike a dead process's, are to be ended
@@ -203,22 +202,15 @@ func (n *node) killAfter(ops int64, limit time.Duration, power bool) {
 	if p == nil {
 		return
 	}
-	died := make(chan struct{})
-	p.crash = func() {
-		p.kill(power)
-		close(died)
-	}
+	p.power.Store(power)
 	p.countdown.Store(ops)
 	t := time.NewTimer(limit)
 	defer t.Stop()
 	select {
-	case <-died:
+	case <-p.gone:
+	case <-p.closed:
 	case <-t.C:
-		if p.countdown.Swap(0) > 0 {
-			p.kill(power)
-		} else {
-			<-died
-		}
+		p.kill(power)
 	}
 }
 
@@ -287,8 +279,8 @@ func (z *zookeeper) kill(power bool) {
 func (s *sim) config(id int) map[string]string {
 	m := map[string]string{
 		"broker.id": strconv.Itoa(id), "listeners": fmt.Sprintf("PLAINTEXT://b%d:9092", id), "zookeeper.connect": "zk:2181", "log.dirs": "/kafka",
-		"zookeeper.session.timeout.ms": "6000", "replica.lag.time.max.ms": "5000", "controlled.shutdown.retry.backoff.ms": "300",
-		"auto.leader.rebalance.enable": "false", "min.insync.replicas": "2", "log.segment.bytes": "20000", "log.cleaner.enable": "false",
+		"controlled.shutdown.retry.backoff.ms": "300",
+		"auto.leader.rebalance.enable":         "false", "min.insync.replicas": "2", "log.cleaner.enable": "false",
 		"gregor.zookeeper.embedded": "true", "gregor.zookeeper.data.dir": "/zookeeper",
 	}
 	for k, v := range s.extra {

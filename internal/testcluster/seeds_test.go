@@ -17,9 +17,9 @@ import (
 //	SEEDS=500      how many (default 6, or 1 under the race detector); FIRST=1 the first
 //	SEED=17        one, with the brokers' logs
 //	SIM_SECONDS=40 how long each suffers, in its own time
-//	IBP=2.6        inter.broker.protocol.version
+//	IBP=2.0        inter.broker.protocol.version; a seed has 2.7 or 2.6 otherwise
 //
-// A seed decides the faults and their times, and the delays of the network; the order of goroutines it does not decide. So a failing seed
+// A seed decides settings, the faults and their times, and the delays of the network; the order of goroutines it does not decide. So a failing seed
 // usually fails again, and if not, then with -count=20.
 func TestSeeds(t *testing.T) {
 	number := func(name string, def int) int {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"net"
 	"path"
 	"slices"
 	"strings"
@@ -13,7 +15,9 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/integration/cluster"
 	"gregor/internal/testcluster"
@@ -31,6 +35,7 @@ const (
 type sim struct {
 	seed  uint64
 	extra map[string]string // settings of all brokers
+	hurry time.Duration     // everything in the schedule takes so many hundredths of its time
 	net   *testcluster.Network
 	zk    *zookeeper
 	nodes []*node
@@ -100,9 +105,27 @@ func delays(r *rand.Rand) time.Duration {
 	return d
 }
 
+// vary makes seeds differ in more than their faults.
+func (s *sim) vary() {
+	r := rand.New(rand.NewPCG(s.seed, 4))
+	pick := func(key string, values ...string) {
+		if _, given := s.extra[key]; !given {
+			s.extra[key] = values[r.IntN(len(values))]
+		}
+	}
+	pick("zookeeper.session.timeout.ms", "4000", "6000", "10000")
+	pick("replica.lag.time.max.ms", "2000", "5000", "10000")
+	pick("replica.fetch.wait.max.ms", "100", "500")
+	pick("log.segment.bytes", "20000", "200000")
+	pick("inter.broker.protocol.version", "2.7", "2.7", "2.6") // below 2.7 leaders write their ISR themselves
+	s.hurry = []time.Duration{10, 40, 100}[r.IntN(3)]
+	s.note("%v, hurry %d", s.extra, s.hurry)
+}
+
 // run is one seed's cluster, from its start to its end. It is called in a bubble.
 func (s *sim) run(lasts time.Duration) {
 	s.began = time.Now()
+	s.vary()
 	s.net = testcluster.New(s.seed, delays)
 	s.zk = &zookeeper{s: s, mem: vfs.NewMem()}
 	defer s.wg.Wait()
@@ -153,7 +176,12 @@ func (s *sim) client(name string) []kgo.Opt {
 	for _, n := range s.nodes {
 		seeds = append(seeds, n.name+":9092")
 	}
-	return append(cluster.ClientOptions(), kgo.SeedBrokers(seeds...), kgo.Dialer(s.net.Host(name).Dial))
+	host := s.net.Host(name)
+	return append(cluster.ClientOptions(), kgo.SeedBrokers(seeds...), kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // a dialer that is given bounds itself
+		defer cancel()
+		return host.Dial(ctx, network, addr)
+	}))
 }
 
 // prepare makes the topic and starts the load.
@@ -198,6 +226,9 @@ func (s *sim) recover(ctx context.Context, limit time.Duration, when string) {
 			if len(p.Replicas) != replicas {
 				return fmt.Errorf("%v", p)
 			}
+			if err := s.agreed(p); err != nil { // a broker that died a moment ago counts as in sync until its session is over
+				return err
+			}
 		}
 		return cluster.InSync(v)
 	}, topic)
@@ -206,12 +237,28 @@ func (s *sim) recover(ctx context.Context, limit time.Duration, when string) {
 	}
 }
 
+// agreed says that all replicas of a partition are in the leader's epoch, and in sync as it knows.
+func (s *sim) agreed(p cluster.Partition) error {
+	for _, id := range p.Replicas {
+		b := s.nodes[id-1].broker()
+		if b == nil {
+			return fmt.Errorf("broker %d is not there", id)
+		}
+		r, ok := b.Replica(p.Topic, p.ID)
+		if !ok || r.LeaderEpoch != p.Epoch || r.Leading != (id == p.Leader) || r.Leading && len(r.ISR) < replicas {
+			return fmt.Errorf("broker %d has %+v of %v", id, r, p)
+		}
+	}
+	return nil
+}
+
 // settle looks at what is left when the trouble is over.
 func (s *sim) settle(ctx context.Context) *cluster.View {
 	for _, n := range s.nodes {
 		n.start()
 	}
 	s.recover(ctx, time.Minute, "at the end")
+	s.bury(ctx)
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	records, problems := s.load.Finish(limit)
@@ -226,6 +273,48 @@ func (s *sim) settle(ctx context.Context) *cluster.View {
 	return v
 }
 
+// deleteTopics asks for that, and returns the first refusal.
+func (s *sim) deleteTopics(ctx context.Context, names ...string) error {
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.TimeoutMillis, req.TopicNames = 3000, names
+	resp, err := req.RequestWith(ctx, s.c.Client)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bury waits until the topics that were made in passing are gone, and asks for that again now and then.
+func (s *sim) bury(ctx context.Context) {
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		left := map[string]bool{}
+		v, err := s.c.View(limit, 0)
+		if err == nil {
+			for _, p := range v.Partitions {
+				if strings.HasPrefix(p.Topic, passingTopics) {
+					left[p.Topic] = true
+				}
+			}
+			if len(left) == 0 {
+				return
+			}
+			err = s.deleteTopics(limit, slices.Sorted(maps.Keys(left))...)
+		}
+		if limit.Err() != nil {
+			s.problem("topics %v are not deleted: %v", slices.Sorted(maps.Keys(left)), err)
+			return
+		}
+		pause(limit, 2*time.Second)
+	}
+}
+
 // compare stops all brokers and compares what they have.
 func (s *sim) compare(v *cluster.View) {
 	var stops sync.WaitGroup
@@ -236,6 +325,17 @@ func (s *sim) compare(v *cluster.View) {
 	bytes := 0
 	for _, p := range v.Partitions {
 		bytes += s.sameLogs(p)
+	}
+	for _, n := range s.nodes {
+		entries, err := n.mem.ReadDir("/kafka")
+		if err != nil {
+			s.problem("%v", err)
+		}
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), passingTopics) && !strings.HasSuffix(e.Name(), "-delete") {
+				s.problem("broker %d still has %s", n.id, e.Name())
+			}
+		}
 	}
 	s.note("%d bytes in each replica", bytes)
 }

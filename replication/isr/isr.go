@@ -141,14 +141,20 @@ func (s *State) HighWatermark(end int64, now time.Time, maxLag time.Duration) in
 
 // Joins returns the ISR to propose so that a follower joins, or nil if it may not, or not yet.
 func (s *State) Joins(id int32, highWatermark int64) []int32 {
-	if s.proposed != nil || slices.Contains(s.committed, id) {
-		return nil
-	}
-	f := s.follower(id)
-	if f == nil || f.end < highWatermark || f.end < s.epochStart {
+	if f := s.follower(id); f == nil || !s.mayJoin(f, highWatermark) {
 		return nil
 	}
 	return append(slices.Clone(s.committed), id)
+}
+
+func (s *State) mayJoin(f *follower, highWatermark int64) bool {
+	return s.proposed == nil && !slices.Contains(s.committed, f.id) && f.end >= highWatermark && f.end >= s.epochStart
+}
+
+// Joinable says whether some follower, by what it last told, may join. It has to tell it once more: it may have died meanwhile, and come back
+// with less.
+func (s *State) Joinable(highWatermark int64) bool {
+	return slices.ContainsFunc(s.followers, func(f follower) bool { return s.mayJoin(&f, highWatermark) })
 }
 
 // Shrinks returns the ISR to propose without the followers that have not held the whole log within maxLag, and those; nil if all have.

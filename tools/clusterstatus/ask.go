@@ -32,6 +32,7 @@ type findings struct {
 	since      int64 // when it became the controller
 	reached    bool  // ZooKeeper
 	failed     []Problem
+	notes      []string
 }
 
 // fail remembers a question that got no answer.
@@ -50,7 +51,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func (f *findings) zookeeper(ctx context.Context, connect string) *zkmeta.Client {
+// zookeeper asks ZooKeeper. Where it is was asked for, or a broker says; whoever stands outside of the brokers' network need not reach the latter.
+func (f *findings) zookeeper(ctx context.Context, connect string, asked bool) *zkmeta.Client {
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	patience := 10 * time.Second
@@ -59,6 +61,10 @@ func (f *findings) zookeeper(ctx context.Context, connect string) *zkmeta.Client
 	}
 	var mu sync.Mutex
 	zk, err := zkmeta.Dial(ctx, zkmeta.Options{Connect: connect, SessionTimeout: 10 * time.Second, ConnectTimeout: patience, Log: quiet})
+	if err != nil && !asked {
+		f.notes = append(f.notes, "ZooKeeper at "+connect+", as the brokers name it, is not within reach from here: since when brokers are there, and the controller is one, is not known; --zookeeper gives another address")
+		return nil
+	}
 	if err != nil {
 		f.fail(&mu, "ZooKeeper at "+connect+" does not answer", err, "give --zookeeper an address that is within reach from here; if it is down, start it: brokers do without it for a while, the controller does not")
 		return nil

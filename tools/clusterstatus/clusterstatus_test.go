@@ -1,12 +1,15 @@
 package clusterstatus
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/wire"
 )
 
 func partition(n, leader int32, replicas, isr []int32) kmsg.MetadataResponseTopicPartition {
@@ -75,6 +78,45 @@ func TestDirectoriesAndControllersAreLookedAt(t *testing.T) {
 	if got := kinds(f.judge()); got != "controller; log directory" {
 		t.Error(got)
 	}
+}
+
+// A broker tells how full a directory is, wherever it runs.
+func TestFullDirectoriesAreToldOfAnyBroker(t *testing.T) {
+	f := cluster(partition(0, 0, []int32{0, 1}, []int32{0, 1}))
+	full := kmsg.DescribeLogDirsResponseDir{Dir: "/full"}
+	wire.SetSpace(&full, 3<<20, 1<<30)
+	refusing := kmsg.DescribeLogDirsResponseDir{Dir: "/refusing"}
+	wire.SetSpace(&refusing, 300<<20, 1<<30)
+	f.dirs = map[int32]*kmsg.DescribeLogDirsResponse{0: {Dirs: []kmsg.DescribeLogDirsResponseDir{full, {Dir: "/fine"}}}, 1: {Dirs: []kmsg.DescribeLogDirsResponseDir{refusing}}}
+	f.settings = map[int32]map[string]string{1: {minFree: "1000000000"}}
+	s := f.judge()
+	text := s.text(time.Now())
+	for _, want := range []string{"/full of broker 0 is full to 99 %, 3072 KiB are free", "/refusing of broker 1 has 300 MiB free, less than " + minFree + "=1000000000: records are refused", "retention.bytes"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("does not say %q:\n%s", want, text)
+		}
+	}
+	if got := kinds(s); got != "log directory; log directory" {
+		t.Error(got)
+	}
+}
+
+// What cannot be reached from here is not wrong.
+func TestAZooKeeperOutOfReachIsANote(t *testing.T) {
+	f := cluster(partition(0, 0, []int32{0, 1}, []int32{0, 1}))
+	if zk := f.zookeeper(expired(t), "127.0.0.1:1", false); zk != nil {
+		t.Fatal("it answers")
+	}
+	s := f.judge()
+	if text := s.text(time.Now()); !s.Healthy || !strings.Contains(text, "127.0.0.1:1, as the brokers name it, is not within reach") {
+		t.Error(text)
+	}
+}
+
+func expired(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }
 
 func TestManyPartitionsFitOnAScreen(t *testing.T) {

@@ -13,9 +13,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"gregor/tools/internal/kclient"
+	"gregor/wire"
 )
 
 // Status is the account of a cluster, and its JSON.
@@ -29,6 +28,8 @@ type Status struct {
 	Partitions int        `json:"partitions"`
 	Moving     []Move     `json:"reassigning"`
 	Problems   []Problem  `json:"problems"`
+	// Notes are what could not be found out, without anything being known to be wrong.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Broker is a broker that is there.
@@ -58,7 +59,7 @@ type Problem struct {
 }
 
 func (f *findings) judge() *Status {
-	s := &Status{Brokers: []Broker{}, Moving: []Move{}, Problems: append([]Problem{}, f.failed...)}
+	s := &Status{Brokers: []Broker{}, Moving: []Move{}, Problems: append([]Problem{}, f.failed...), Notes: f.notes}
 	if f.metadata != nil {
 		f.judgeBrokers(s)
 		f.judgePartitions(s)
@@ -295,8 +296,10 @@ func (f *findings) judgeDirs(s *Status) {
 					"%s of broker %d is offline", d.Dir, b.ID)
 				continue
 			}
-			if local {
-				s.judgeSpace(b.ID, d, f.settings[b.ID][minFree])
+			if free, total, ok := wire.Space(d); ok {
+				s.judgeSpace(b.ID, d.Dir, f.settings[b.ID][minFree], free, total-free)
+			} else if local {
+				s.lookAtSpace(b.ID, d.Dir, f.settings[b.ID][minFree])
 			}
 		}
 	}
@@ -305,22 +308,24 @@ func (f *findings) judgeDirs(s *Status) {
 // fullPercent is how full a file system may be before it is told of.
 const fullPercent = 95
 
-// judgeSpace looks at a directory of this machine itself: the protocol of this version does not tell how full one is.
-func (s *Status) judgeSpace(id int32, d *kmsg.DescribeLogDirsResponseDir, limit string) {
-	if _, err := os.Stat(filepath.Join(d.Dir, "meta.properties")); err != nil {
+// lookAtSpace looks at a directory of this machine itself: a broker of Apache's does not tell how full one is.
+func (s *Status) lookAtSpace(id int32, dir, limit string) {
+	if _, err := os.Stat(filepath.Join(dir, "meta.properties")); err != nil {
 		return // not here: a container, another machine behind this address
 	}
 	var st syscall.Statfs_t
-	if err := syscall.Statfs(d.Dir, &st); err != nil || st.Blocks == 0 {
-		return
+	if err := syscall.Statfs(dir, &st); err == nil && st.Blocks > 0 {
+		s.judgeSpace(id, dir, limit, int64(st.Bavail)*st.Bsize, int64(st.Blocks-st.Bfree)*st.Bsize)
 	}
-	free, used := int64(st.Bavail)*st.Bsize, st.Blocks-st.Bfree
-	percent := 100 * used / (used + st.Bavail + 1)
+}
+
+func (s *Status) judgeSpace(id int32, dir, limit string, free, used int64) {
+	percent := 100 * (used / 1024) / ((used+free)/1024 + 1)
 	const do = "delete records (scripts/kafka-configs.sh: retention.bytes, retention.ms; scripts/kafka-delete-records.sh), move partitions away with scripts/kafka-reassign-partitions.sh, or give it a larger disk"
 	if n, err := strconv.ParseInt(limit, 10, 64); err == nil && free < n {
-		s.problem("log directory", do, "%s of broker %d has %s free, less than %s=%d: records are refused", d.Dir, id, size(free), minFree, n)
+		s.problem("log directory", do, "%s of broker %d has %s free, less than %s=%d: records are refused", dir, id, size(free), minFree, n)
 	} else if percent >= fullPercent {
-		s.problem("log directory", do, "%s of broker %d is full to %d %%, %s are free", d.Dir, id, percent, size(free))
+		s.problem("log directory", do, "%s of broker %d is full to %d %%, %s are free", dir, id, percent, size(free))
 	}
 }
 

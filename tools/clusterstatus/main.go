@@ -79,7 +79,7 @@ func look(ctx context.Context, o *cli.Options, settings map[string]string) *Stat
 	servers := o.String("bootstrap-server")
 	var zk *zkmeta.Client
 	if connect := o.String("zookeeper"); connect != "" {
-		zk = f.zookeeper(ctx, connect)
+		zk = f.zookeeper(ctx, connect, true)
 		if !o.Has("bootstrap-server") && len(f.registered) > 0 {
 			servers = f.addresses()
 		}
@@ -96,7 +96,7 @@ func look(ctx context.Context, o *cli.Options, settings map[string]string) *Stat
 	if zk == nil && f.connect != "" {
 		limit, cancel := context.WithTimeout(ctx, zkPatience)
 		defer cancel()
-		zk = f.zookeeper(limit, f.connect)
+		zk = f.zookeeper(limit, f.connect, false)
 	}
 	if zk != nil {
 		zk.Close()
@@ -105,4 +105,4 @@ func look(ctx context.Context, o *cli.Options, settings map[string]string) *Stat
 }
 
 // zkPatience is for a ZooKeeper whose address comes from a broker, and may not be within reach from here.
-const zkPatience = time.Second
+const zkPatience = 500 * time.Millisecond

@@ -47,6 +47,9 @@ func (s *Status) text(now time.Time) string {
 		p := &s.Problems[i]
 		fmt.Fprintf(&b, "\n%s: %s%s\n  -> %s\n", strings.ToUpper(p.Kind), p.What, list(p.Partitions), p.Do)
 	}
+	for _, n := range s.Notes {
+		fmt.Fprintf(&b, "\n(%s)\n", n)
+	}
 	return b.String()
 }
 

@@ -112,7 +112,7 @@ func (a *adminMode) read(ctx context.Context, kind, name string, synonyms, all b
 	if err := kclient.Error(r.ErrorCode, r.ErrorMessage); err != nil {
 		var api *kclient.APIError
 		if errors.As(err, &api) && r.ErrorMessage != nil {
-			api.Message = *r.ErrorMessage // the one answer whose empty message counts
+			api.Message, api.Empty = *r.ErrorMessage, true // the one answer whose empty message counts
 		}
 		return nil, kclient.Executed(err)
 	}

@@ -51,7 +51,12 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 func (s *settings) run(stdout, stderr io.Writer) int {
 	signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error to report, not a death
 	s.cfg.Warn = stderr
-	consumer, err := s.cfg.NewConsumer(s.what, kgo.MaxConcurrentFetches(2)) // what is read ahead stays small, however slow stdout is
+	consumer, err := s.open(stderr)
+	var old *oldGroupError
+	if errors.As(err, &old) {
+		fmt.Fprintln(stderr, old)
+		return 1
+	}
 	if err != nil {
 		logError(stderr, "Unknown error when running consumer: ", err)
 		return 1
@@ -73,6 +78,9 @@ func (s *settings) run(stdout, stderr io.Writer) int {
 	code := p.loop(ctx)
 	p.flush()
 	consumer.Close()
+	if s.zk != nil {
+		s.zk.cleanUp(stderr)
+	}
 	fmt.Fprintf(stderr, "Processed a total of %d messages\n", p.count)
 	if p.broken != nil {
 		logError(stderr, "Unknown error when running consumer: ", p.broken)
@@ -83,6 +91,22 @@ func (s *settings) run(stdout, stderr io.Writer) int {
 	return code
 }
 
+// source is where records come from: a group of brokers' or of ZooKeeper's.
+type source interface {
+	// Poll waits for records until ctx ends; then there are none, and no error.
+	Poll(ctx context.Context, warn func(topic string, err *kerr.Error)) (kgo.Fetches, error)
+	// Read notes that a record was printed.
+	Read(r *kgo.Record)
+	Close()
+}
+
+func (s *settings) open(stderr io.Writer) (source, error) {
+	if s.zk != nil {
+		return s.zk.open(stderr)
+	}
+	return s.cfg.NewConsumer(s.what, kgo.MaxConcurrentFetches(2)) // what is read ahead stays small, however slow stdout is
+}
+
 // stopError is a signal that ends the command.
 type stopError struct{ sig os.Signal }
 
@@ -90,7 +114,7 @@ func (e stopError) Error() string { return e.sig.String() }
 
 type printer struct {
 	*settings
-	consumer *kclient.Consumer
+	consumer source
 	out      *bufio.Writer
 	stderr   io.Writer
 	count    int64

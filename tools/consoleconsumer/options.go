@@ -36,6 +36,9 @@ func newParser() *cli.Parser {
 		cli.Opt{Name: "enable-systest-events", Doc: "Print shutdown_complete at the end."},
 		cli.Opt{Name: "isolation-level", Kind: cli.String, Default: "read_uncommitted", Doc: "read_committed leaves out records of open and aborted transactions; read_uncommitted prints all."},
 		cli.Opt{Name: "group", Kind: cli.String, Arg: "consumer group id", Doc: "Read as a member of this consumer group and commit what was printed. Default: a group of its own, without commits."},
+		cli.Opt{Name: "zookeeper", Kind: cli.String, Arg: "urls", Doc: "DEPRECATED, in place of --bootstrap-server: the group and its offsets are kept in ZooKeeper at host:port/chroot, as by the consumers of Kafka 0.8."},
+		cli.Opt{Name: "blacklist", Kind: cli.String, Arg: "blacklist", Doc: "With --zookeeper: read all topics whose whole name does not match."},
+		cli.Opt{Name: "delete-consumer-offsets", Doc: "With --zookeeper: forget what the group has read before."},
 	)...)
 }
 
@@ -50,6 +53,7 @@ type settings struct {
 
 	cfg  kclient.Config
 	what kclient.Subscription
+	zk   *oldConsumer // nil without --zookeeper
 }
 
 const (
@@ -59,7 +63,7 @@ const (
 
 func parse(o *cli.Options) (*settings, error) {
 	if err := o.Check("topic", "whitelist", "partition", "offset", "consumer.config", "formatter", "max-messages", "timeout-ms",
-		"bootstrap-server", "key-deserializer", "value-deserializer", "isolation-level", "group"); err != nil {
+		"bootstrap-server", "key-deserializer", "value-deserializer", "isolation-level", "group", "zookeeper", "blacklist"); err != nil {
 		return nil, err
 	}
 	s := &settings{max: -1, skipErrors: o.Has("skip-message-on-error"), systest: o.Has("enable-systest-events")}
@@ -89,6 +93,14 @@ func parse(o *cli.Options) (*settings, error) {
 	var err error
 	if s.format, err = newFormatter(o.String("formatter"), args); err != nil {
 		return nil, err
+	}
+	if o.Has("zookeeper") {
+		return s, s.old(o, file, extra)
+	}
+	for _, name := range []string{"blacklist", "delete-consumer-offsets"} {
+		if o.Has(name) {
+			return nil, &cli.UsageError{Message: name + " is not a recognized option"}
+		}
 	}
 	offset, err := checkStart(o)
 	if err != nil {

@@ -71,9 +71,13 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		return p.Fail(stderr, err)
 	}
 	cfg.Warn = stderr
-	r.consumer, err = cfg.NewConsumer(kclient.Subscription{Topic: o.String("--topic"), Group: o.String("--group-id"),
+	s := kclient.Subscription{Topic: o.String("--topic"), Group: o.String("--group-id"),
 		Assigned: func(tps []kclient.TopicPartition) { r.tell("partitions_assigned", tps) },
-		Revoked:  func(tps []kclient.TopicPartition) { r.tell("partitions_revoked", tps) }})
+		Revoked:  func(tps []kclient.TopicPartition) { r.tell("partitions_revoked", tps) }}
+	if r.finished() {
+		s.Direct = map[int32]kgo.Offset{} // Java's joins with its first poll, which there is none of
+	}
+	r.consumer, err = cfg.NewConsumer(s)
 	if err != nil {
 		return kclient.Uncaught(stderr, err)
 	}

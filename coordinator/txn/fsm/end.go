@@ -25,6 +25,9 @@ func (t *Txn) check(p Producer) int16 {
 // the transaction.
 func (t *Txn) AddPartitions(now int64, p Producer, parts []TP, w Waiter, out *Out) {
 	code := t.check(p)
+	if code == kerr.ConcurrentTransactions.Code && t.hold(now, w, out, func(now int64, out *Out) { t.AddPartitions(now, p, parts, w, out) }) {
+		return
+	}
 	if code == 0 && (t.state == PrepareCommit || t.state == PrepareAbort) {
 		code = kerr.ConcurrentTransactions.Code
 	}
@@ -76,6 +79,9 @@ func (t *Txn) with(parts []TP) []TP {
 // End takes an EndTxn request.
 func (t *Txn) End(now int64, p Producer, commit bool, w Waiter, out *Out) {
 	code := t.check(p)
+	if code == kerr.ConcurrentTransactions.Code && t.hold(now, w, out, func(now int64, out *Out) { t.End(now, p, commit, w, out) }) {
+		return
+	}
 	if code == 0 {
 		switch t.state {
 		case Ongoing:
@@ -216,11 +222,13 @@ func (t *Txn) finish(out *Out) {
 	}
 	c := t.completion
 	t.completion = nil
-	t.record(*c, out, func(_ int64, code int16, out *Out) {
+	t.record(*c, out, func(now int64, code int16, out *Out) {
 		if code != 0 {
 			t.completion, t.pending = c, true
 			out.Retry = true
+			return
 		}
+		t.serveHeld(now, out)
 	})
 }
 

@@ -32,7 +32,9 @@ func (t *Txn) Init(now int64, q *Init, w Waiter, out *Out) {
 	case t.state == Dead:
 		out.reply(failed(w, kerr.NotCoordinator.Code))
 	case t.pending:
-		out.reply(failed(w, kerr.ConcurrentTransactions.Code))
+		if !t.hold(now, w, out, func(now int64, out *Out) { t.Init(now, q, w, out) }) {
+			out.reply(failed(w, kerr.ConcurrentTransactions.Code))
+		}
 	case q.Expected != nil && !t.mayGoOn(q.Expected):
 		out.reply(failed(w, kerr.ProducerFenced.Code))
 	case t.state == Ongoing:
@@ -44,6 +46,8 @@ func (t *Txn) Init(now int64, q *Init, w Waiter, out *Out) {
 			out.reply(failed(w, code))
 		}, w)
 	case !t.state.over():
+		out.reply(failed(w, kerr.ConcurrentTransactions.Code))
+	case t.NeedsID(q) && q.NewID < 0: // it was held, and needs what its caller could not know
 		out.reply(failed(w, kerr.ConcurrentTransactions.Code))
 	case t.NeedsID(q):
 		c := t.begin(now, q)

@@ -470,6 +470,7 @@ func (w *world) sweep() {
 		}
 		var out Out
 		t := c.txn
+		t.Release(w.now, &out)
 		switch {
 		case c.retry:
 			c.retry = false
@@ -541,8 +542,14 @@ func (w *world) depose() {
 		return
 	}
 	c := w.coords[w.rnd.IntN(len(w.coords)-1)]
+	w.unload(c)
+}
+
+func (w *world) unload(c *coord) {
 	if c.gone = true; c.txn != nil {
-		c.txn.Unload()
+		var out Out
+		c.txn.Unload(&out)
+		w.take(c, c.txn, &out)
 	}
 }
 
@@ -550,10 +557,7 @@ func (w *world) depose() {
 func (w *world) settle() {
 	w.settling = true
 	for len(w.coords) > 1 {
-		c := w.coords[0]
-		if c.gone = true; c.txn != nil {
-			c.txn.Unload()
-		}
+		w.unload(w.coords[0])
 		w.coords = w.coords[1:]
 	}
 	for range 2000 {

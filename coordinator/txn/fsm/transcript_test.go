@@ -18,7 +18,7 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts of testdata")
 // A transcript is a story in lines: what happens stands as a command, what follows is indented below.
 //
 //	init [expecting PRODUCER/EPOCH] | add PRODUCER/EPOCH PARTITION ... | commit PRODUCER/EPOCH | abort PRODUCER/EPOCH | written | refused
-//	| marked [CODE] PARTITION ... | wait MILLISECONDS | sweep | retry | unload | load | epoch N (as if so many were used) | new
+//	| marked [CODE] PARTITION ... | wait MILLISECONDS | sweep | release | retry | unload | load | epoch N (as if so many were used) | new
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -155,10 +155,12 @@ func (st *story) do(words []string) {
 	case "sweep":
 		st.x.Abort(st.now, &out)
 		st.x.Expire(st.now, &out)
+	case "release":
+		st.x.Release(st.now, &out)
 	case "retry":
 		st.x.Retry(&out)
 	case "unload":
-		st.x.Unload()
+		st.x.Unload(&out)
 	case "load":
 		var err error
 		if st.x, err = Load("id", st.last, st.cfg); err != nil {
@@ -225,6 +227,9 @@ func (st *story) show(out *Out) {
 	}
 	if len(out.Markers) > 0 {
 		st.sent = out.Markers
+	}
+	if out.Held {
+		line("held")
 	}
 	if out.Retry {
 		line("to be tried again")

@@ -76,8 +76,8 @@ type Out struct {
 	Writes []*Write
 	// Markers are to be written, and Txn.Marked to be called with what came of it.
 	Markers []*Markers
-	// Retry asks for Txn.Retry after a while.
-	Retry bool
+	// Retry asks for Txn.Retry after a while, Held for Txn.Release after HoldFor.
+	Retry, Held bool
 	// Notes are lines for the log.
 	Notes []string
 }
@@ -127,6 +127,9 @@ type Txn struct {
 	round   uint32
 	// completion is what is to be recorded when all markers are written.
 	completion *change
+	// held are requests that came between a decision and its completion, which takes but a moment: they are served then. Answered at once,
+	// CONCURRENT_TRANSACTIONS, their clients would wait for much longer before they ask again.
+	held []held
 	// fenced: a partition knows of a newer coordinator or producer, so that this one has nothing to say any more.
 	fenced bool
 	// fenceFailed: the epoch was raised to fence the producer, and that may not have reached the log. Nobody was given the epoch.
@@ -136,6 +139,47 @@ type Txn struct {
 // New is a transactional id that gets its first producer id; Init makes it known.
 func New(id string, producer int64, timeout int32, now int64, cfg *Config) *Txn {
 	return &Txn{id: id, cfg: cfg, producer: producer, lastProducer: noID, epoch: noEpoch, lastEpoch: noEpoch, timeout: timeout, started: -1, updated: now}
+}
+
+// HoldFor is how long a request is held, in milliseconds, and maxHeld how many are.
+const (
+	HoldFor = 250
+	maxHeld = 8
+)
+
+// held is a request that is served when the completion is recorded.
+type held struct {
+	w     Waiter
+	since int64
+	serve func(now int64, out *Out)
+}
+
+// hold keeps a request back if the present transaction is about to be complete; false means that it is not.
+func (t *Txn) hold(now int64, w Waiter, out *Out, serve func(now int64, out *Out)) bool {
+	if !t.pending || t.fenced || t.state != PrepareCommit && t.state != PrepareAbort || len(t.held) == maxHeld {
+		return false
+	}
+	t.held = append(t.held, held{w, now, serve})
+	out.Held = true
+	return true
+}
+
+// Release answers the requests that were held for too long.
+func (t *Txn) Release(now int64, out *Out) {
+	for len(t.held) > 0 && now-t.held[0].since >= HoldFor {
+		w := t.held[0].w
+		t.held = t.held[1:]
+		out.reply(failed(w, kerr.ConcurrentTransactions.Code))
+	}
+}
+
+// serveHeld serves what was held, now that the transaction is complete.
+func (t *Txn) serveHeld(now int64, out *Out) {
+	all := t.held
+	t.held = nil
+	for _, h := range all {
+		h.serve(now, out)
+	}
 }
 
 // ID is the transactional id.
@@ -165,7 +209,13 @@ func (t *Txn) Has(producer int64, epoch int16, tp TP) bool {
 }
 
 // Unload ends the id here because this broker does not lead its log any more. What is on its way to the log is answered by Written.
-func (t *Txn) Unload() { t.state, t.parts, t.completion = Dead, nil, nil }
+func (t *Txn) Unload(out *Out) {
+	t.state, t.parts, t.completion = Dead, nil, nil
+	for _, h := range t.held {
+		out.reply(failed(h.w, kerr.NotCoordinator.Code))
+	}
+	t.held = nil
+}
 
 // change is a state on its way to the log.
 type change struct {

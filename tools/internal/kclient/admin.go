@@ -121,3 +121,9 @@ func (a *Admin) Cluster(ctx context.Context) (*kmsg.MetadataResponse, error) {
 	req.Topics = []kmsg.MetadataRequestTopic{}
 	return Ask[*kmsg.MetadataResponse](ctx, a, req, "listNodes")
 }
+
+// AdminOf asks with a client that is there already; closing it is its owner's.
+func AdminOf(client *kgo.Client, cfg Config) (*Admin, error) {
+	timeout, err := cfg.Timeout()
+	return &Admin{Client: client, timeout: timeout}, err
+}

@@ -19,6 +19,7 @@ type APIError struct {
 	Code    int16
 	Class   string
 	Message string
+	Empty   bool  // an empty Message is one, not none
 	Cause   error // what Java chains to it; may be nil
 }
 
@@ -28,7 +29,7 @@ func (e *APIError) Error() string { return e.Message }
 
 // Trace is how the failure reads in a log: the exception's first line.
 func (e *APIError) Trace() string {
-	if e.Message == "" {
+	if e.Message == "" && !e.Empty {
 		return e.Class
 	}
 	return e.Class + ": " + e.Message
