@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"gregor/coordinator/led"
 	"gregor/coordinator/txn/fsm"
 	"gregor/wire/record"
@@ -17,14 +19,27 @@ const (
 	maxSkipsLogged = 100
 )
 
-// Load reads the shard's log, then serves, and goes on with what the former coordinator had decided.
+// Load reads the shard's log. When all that was read is committed it is served, and what the former coordinator had decided goes on: a
+// decision that is still to be replicated may be lost with this broker, and no marker must be sent for it.
 func (s *shard) Load(waited time.Duration) {
 	begun := time.Now().Add(-waited)
 	l := &loader{s: s, txns: map[string]*fsm.Txn{}, topics: map[string]string{}}
 	s.c.opt.Log.Infof("Loading transaction metadata from __transaction_state-%d at epoch %d", s.id, s.epoch)
-	if err := l.read(); err != nil {
+	upTo, err := led.ReadAll(s.log, s.c.opt.LoadBuffer, l.over, l.batch)
+	l.it.Close()
+	if err != nil {
 		// What was read is served, as Apache Kafka does: no coordinator at all would stop more.
 		s.c.opt.Log.Errorf("Error loading transactions from __transaction_state-%d, what was read before it is served: %v", s.id, err)
+	}
+	s.log.WhenCommitted(upTo, func(err error) { l.committed(err, begun, waited) })
+}
+
+// committed is called when all that was read is.
+func (l *loader) committed(err error, begun time.Time, waited time.Duration) {
+	s := l.s
+	if code := s.c.opt.ErrorCode(err); err != nil && code != kerr.NotEnoughReplicasAfterAppend.Code {
+		s.c.opt.Log.Warnf("The transactions of __transaction_state-%d are not served: %v", s.id, err) // its leader is another
+		return
 	}
 	if n, ok := l.install(); ok {
 		took := time.Since(begun)
@@ -49,12 +64,6 @@ func (l *loader) over() bool {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
 	return l.s.gone
-}
-
-func (l *loader) read() error {
-	defer l.it.Close()
-	_, err := led.ReadAll(l.s.log, l.s.c.opt.LoadBuffer, l.over, l.batch)
-	return err
 }
 
 // batch takes over one batch. A record that cannot be understood is left out, and what was known of its id stays.

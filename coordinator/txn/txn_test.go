@@ -189,6 +189,36 @@ func TestLeadershipThatComesBackDuringTheLoad(t *testing.T) {
 	}
 }
 
+// A decision that the new leader has and others may not have yet is not acted upon: it could be lost, and what its markers did could not.
+func TestWhatIsReadIsServedWhenItIsCommitted(t *testing.T) {
+	cl, log := newCluster(), new(ledtest.Log)
+	a := tp("t", 0)
+	before := lead(t, testOptions(cl), 1, log)
+	p := begin(t, before, "id")
+	add(before, "id", p, a)
+	log.Hold()
+	before.End("id", p, true, func(int16) {})
+	before.Close()
+	cl.lead(1, a)
+	for _, err := range []error{errNotLeader, nil} {
+		c := lead(t, testOptions(cl), 2, log)
+		if code := add(c, "id", p, a); code != kerr.CoordinatorLoadInProgress.Code || len(cl.ends(a)) > 0 {
+			t.Errorf("served before it is committed: %d, markers %v", code, cl.ends(a))
+		}
+		if log.Release(err); err == nil {
+			if got := cl.ends(a); c.Describe("id").State != fsm.CompleteCommit || !slices.Equal(got, []bool{true}) {
+				t.Errorf("it is %v, markers %v", c.Describe("id").State, got)
+			}
+			continue
+		}
+		if code := add(c, "id", p, a); code != kerr.CoordinatorLoadInProgress.Code || len(cl.ends(a)) > 0 {
+			t.Errorf("served though it will not be committed here: %d, markers %v", code, cl.ends(a))
+		}
+		c.Close()
+		log.Hold()
+	}
+}
+
 func TestRecordsThatCannotBeUnderstoodAreLeftOut(t *testing.T) {
 	cl, log := newCluster(), new(ledtest.Log)
 	c := lead(t, testOptions(cl), 1, log)

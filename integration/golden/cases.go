@@ -25,11 +25,20 @@ type step struct {
 	restart       bool
 	// transaction begins, adds partition 0, produces, and ends.
 	transaction *transaction
+	// offsets commits an offset of partition 0 for a group, in a transaction that ends unless it is left open.
+	offsets *offsets
 }
 
 type part struct {
 	partition int32
 	batch     batch
+}
+
+type offsets struct {
+	id, group    string
+	offset       int64
+	metadata     string
+	commit, open bool
 }
 
 type transaction struct {
@@ -370,6 +379,20 @@ func readPlans() []plan {
 				open := s.idempotent("none", 0, 0, &seq, 2)
 				open.Transactional = true
 				return join(steps, []step{{transaction: &transaction{id: "t", parts: []part{{0, open}}, open: true}}}, on(0, s.plain("none", 1, 400)))
+			},
+		},
+		{
+			Case: golden.Case{
+				Name: "transactional-offsets", Compare: golden.Read,
+				About: "offsets of two groups in committed, aborted and open transactions: __consumer_offsets and __transaction_state",
+			},
+			steps: func(s *source) []step {
+				return join(on(0, s.plain("none", 3, 10)), []step{
+					{offsets: &offsets{id: "t", group: "g", offset: 1, metadata: "said", commit: true}},
+					{offsets: &offsets{id: "t", group: "g", offset: 2}},
+					{offsets: &offsets{id: "t", group: "h", offset: 3, commit: true}},
+					{offsets: &offsets{id: "t", group: "g", offset: 4, open: true}},
+				})
 			},
 		},
 		{

@@ -193,6 +193,8 @@ func (r *recorder) step(ctx context.Context, s step) error {
 		return err
 	case s.transaction != nil:
 		return r.transaction(ctx, *s.transaction)
+	case s.offsets != nil:
+		return r.offsets(ctx, *s.offsets)
 	default:
 		appends, err := r.produce(ctx, nil, s.produce)
 		r.Steps = append(r.Steps, golden.Step{Produce: appends})

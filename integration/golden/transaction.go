@@ -13,27 +13,8 @@ import (
 // transaction runs one transaction on partition 0. The first transactional id of a new cluster gets producer id 0, epoch 0, which is
 // what the batches were encoded with.
 func (r *recorder) transaction(ctx context.Context, t transaction) error {
-	if err := r.coordinator(ctx, t.id); err != nil {
+	if err := r.producer(ctx, t.id); err != nil {
 		return err
-	}
-	if !r.inited {
-		init := kmsg.NewPtrInitProducerIDRequest()
-		init.Version, init.TransactionalID, init.TransactionTimeoutMillis = 1, &t.id, 900_000
-		err := r.retry(ctx, func() error {
-			resp, err := r.conn.Request(ctx, init)
-			if err != nil {
-				return err
-			}
-			p := resp.(*kmsg.InitProducerIDResponse)
-			if p.ErrorCode == 0 && (p.ProducerID != 0 || p.ProducerEpoch != 0) {
-				return fmt.Errorf("producer id %d, epoch %d on a new cluster", p.ProducerID, p.ProducerEpoch)
-			}
-			return kerr.ErrorForCode(p.ErrorCode)
-		})
-		if err != nil {
-			return err
-		}
-		r.inited = true
 	}
 	add := kmsg.NewPtrAddPartitionsToTxnRequest()
 	add.Version, add.TransactionalID = 1, t.id
@@ -63,13 +44,7 @@ func (r *recorder) transaction(ctx context.Context, t transaction) error {
 	if t.open {
 		return nil
 	}
-	end := kmsg.NewPtrEndTxnRequest()
-	end.Version, end.TransactionalID, end.Commit = 1, t.id, t.commit
-	resp, err := r.conn.Request(ctx, end)
-	if err != nil {
-		return err
-	}
-	if err := kerr.ErrorForCode(resp.(*kmsg.EndTxnResponse).ErrorCode); err != nil {
+	if err := r.end(ctx, t.id, t.commit); err != nil {
 		return err
 	}
 	// Nothing else is to be appended before the marker.
@@ -83,9 +58,79 @@ func (r *recorder) transaction(ctx context.Context, t transaction) error {
 	})
 }
 
-func (r *recorder) coordinator(ctx context.Context, id string) error {
+// producer makes the transactional producer of the case.
+func (r *recorder) producer(ctx context.Context, id string) error {
+	if err := r.coordinator(ctx, id, 1); err != nil || r.inited {
+		return err
+	}
+	init := kmsg.NewPtrInitProducerIDRequest()
+	init.Version, init.TransactionalID, init.TransactionTimeoutMillis = 1, &id, 900_000
+	err := r.retry(ctx, func() error {
+		resp, err := r.conn.Request(ctx, init)
+		if err != nil {
+			return err
+		}
+		p := resp.(*kmsg.InitProducerIDResponse)
+		if p.ErrorCode == 0 && (p.ProducerID != 0 || p.ProducerEpoch != 0) {
+			return fmt.Errorf("producer id %d, epoch %d on a new cluster", p.ProducerID, p.ProducerEpoch)
+		}
+		return kerr.ErrorForCode(p.ErrorCode)
+	})
+	r.inited = err == nil
+	return err
+}
+
+func (r *recorder) end(ctx context.Context, id string, commit bool) error {
+	end := kmsg.NewPtrEndTxnRequest()
+	end.Version, end.TransactionalID, end.Commit = 1, id, commit
+	resp, err := r.conn.Request(ctx, end)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.(*kmsg.EndTxnResponse).ErrorCode)
+}
+
+// offsets commits an offset in a transaction.
+func (r *recorder) offsets(ctx context.Context, o offsets) error {
+	if err := r.producer(ctx, o.id); err != nil {
+		return err
+	}
+	if err := r.coordinator(ctx, o.group, 0); err != nil {
+		return err
+	}
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.Version, add.TransactionalID, add.Group = 1, o.id, o.group
+	err := r.retry(ctx, func() error {
+		resp, err := r.conn.Request(ctx, add)
+		if err != nil {
+			return err
+		}
+		return kerr.ErrorForCode(resp.(*kmsg.AddOffsetsToTxnResponse).ErrorCode)
+	})
+	if err != nil {
+		return err
+	}
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.Version, req.TransactionalID, req.Group, req.Generation = 2, o.id, o.group, -1
+	p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	p.Offset, p.LeaderEpoch, p.Metadata = o.offset, 0, &o.metadata
+	req.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: r.Topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{p}}}
+	err = r.retry(ctx, func() error {
+		resp, err := r.conn.Request(ctx, req)
+		if err != nil {
+			return err
+		}
+		return kerr.ErrorForCode(resp.(*kmsg.TxnOffsetCommitResponse).Topics[0].Partitions[0].ErrorCode)
+	})
+	if err != nil || o.open {
+		return err
+	}
+	return r.end(ctx, o.id, o.commit)
+}
+
+func (r *recorder) coordinator(ctx context.Context, key string, kind int8) error {
 	req := kmsg.NewPtrFindCoordinatorRequest()
-	req.Version, req.CoordinatorKey, req.CoordinatorType = 1, id, 1
+	req.Version, req.CoordinatorKey, req.CoordinatorType = 1, key, kind
 	return r.retry(ctx, func() error {
 		resp, err := r.conn.Request(ctx, req)
 		if err != nil {

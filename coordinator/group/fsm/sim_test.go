@@ -32,6 +32,15 @@ type world struct {
 	value              int64        // the last offset that somebody committed
 	acked              map[TP]int64 // the largest offset whose commit was answered well
 	seen               map[TP]int64 // the largest offset that was visible
+	// markers are the ends of transactions, by their place in the log; txns is what the open ones hold, aborted what nobody may see.
+	markers map[int]simMarker
+	txns    map[int64]map[TP]int64
+	aborted map[int64]bool
+}
+
+type simMarker struct {
+	producer int64
+	commit   bool
 }
 
 type flight struct {
@@ -56,6 +65,7 @@ type answer struct {
 	c *client
 	// of a commit
 	commits []Commit
+	inTxn   bool
 }
 
 const simPartitions = 7
@@ -63,6 +73,7 @@ const simPartitions = 7
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), now: 1000, open: map[int]bool{}, leaders: map[int32]string{}, protocols: map[int32]string{},
 		owners: map[string]map[int]string{}, acked: map[TP]int64{}, seen: map[TP]int64{},
+		markers: map[int]simMarker{}, txns: map[int64]map[TP]int64{}, aborted: map[int64]bool{},
 		cfg: &Config{MinSession: 1, MaxSession: 1 << 30, InitialDelay: 300, MaxSize: 6, MaxMetadata: 10, Retention: 1 << 40}}
 	w.g = New("g", w.cfg, w.now)
 	for n := range 8 {
@@ -98,6 +109,15 @@ func (w *world) take(out *Out) {
 			continue
 		}
 		w.g.Appended(wr, int64(len(w.log)))
+		for _, o := range wr.Offsets {
+			if p := wr.Txn.Producer; wr.Txn != NoTxn {
+				if w.txns[p] == nil {
+					w.txns[p] = map[TP]int64{}
+				}
+				w.aborted[w.txns[p][o.TP]] = true // an older one of the same transaction
+				w.txns[p][o.TP] = o.Offset.Offset
+			}
+		}
 		w.flying = append(w.flying, flight{wr, int64(len(w.log)), refused})
 		w.log = append(w.log, snapshot(wr))
 	}
@@ -108,7 +128,7 @@ func (w *world) take(out *Out) {
 }
 
 func snapshot(w *Write) *Write {
-	s := &Write{Group: w.Group, GroupTombstone: w.GroupTombstone}
+	s := &Write{Txn: w.Txn, Group: w.Group, GroupTombstone: w.GroupTombstone}
 	for _, o := range w.Offsets {
 		off := *o.Offset
 		s.Offsets = append(s.Offsets, OffsetRecord{o.TP, &off})
@@ -125,7 +145,7 @@ func (w *world) reply(r Reply) {
 	c := a.c
 	if a.commits != nil {
 		for _, k := range a.commits {
-			if k.Code == 0 {
+			if k.Code == 0 && !a.inTxn {
 				w.acked[k.TP] = max(w.acked[k.TP], k.Offset.Offset)
 			}
 		}
@@ -238,6 +258,9 @@ func (w *world) check() {
 		if o, _ := g.Offset(tp); o != nil {
 			got = o.Offset
 		}
+		if w.aborted[got] && got > 0 {
+			w.fail("offset %d of %v is of an aborted transaction", got, tp)
+		}
 		if was := w.seen[tp]; was > 0 && got < was {
 			w.fail("offset of %v went back from %d to %d", tp, w.seen[tp], got)
 		}
@@ -261,8 +284,12 @@ func (w *world) step() {
 		w.goOn(c, &out)
 	case n < 80 && c.id != "" && c.waiting == 0:
 		w.g.Heartbeat(w.now, c.id, c.instance, c.generation, &out)
-	case n < 90 && c.id != "" && c.owned:
+	case n < 86 && c.id != "" && c.owned:
 		w.commit(c, &out)
+	case n < 88:
+		w.commitTxn(c, &out)
+	case n < 90:
+		w.endTxn()
 	case n < 92 && c.id != "":
 		l := []Leaving{{MemberID: c.id, Instance: c.instance}}
 		w.g.Leave(w.now, l, &out)
@@ -315,6 +342,36 @@ func (w *world) commit(c *client, out *Out) {
 	w.g.Commit(w.now, c.id, c.instance, c.generation, a.commits, a, out)
 }
 
+// commitTxn commits an offset in the transaction of the client's producer.
+func (w *world) commitTxn(c *client, out *Out) {
+	w.value++
+	tp := TP{"t", int32(w.rnd.IntN(simPartitions))}
+	a := w.waiter(c)
+	a.inTxn, a.commits = true, []Commit{{TP: tp, Offset: Offset{Offset: w.value, ExpireTime: -1, CommitTime: w.now}}}
+	member, generation := "", int32(-1)
+	if w.rnd.IntN(2) == 0 {
+		member, generation = c.id, c.generation
+	}
+	w.g.CommitTxn(member, nil, generation, Txn{Producer: int64(c.n), Epoch: 0}, a.commits, a, out)
+}
+
+// endTxn writes a marker, and tells the group.
+func (w *world) endTxn() {
+	m := simMarker{int64(w.rnd.IntN(len(w.clients))), w.rnd.IntN(3) > 0}
+	at := len(w.log)
+	w.log, w.markers[at] = append(w.log, &Write{Txn: NoTxn}), m
+	w.g.EndTxn(m.producer, int64(at), m.commit)
+	for tp, value := range w.txns[m.producer] {
+		if m.commit {
+			w.acked[tp] = max(w.acked[tp], value)
+		} else {
+			w.aborted[value] = true
+		}
+	}
+	delete(w.txns, m.producer)
+	w.check()
+}
+
 // land commits the first write that is under way, as a log does.
 func (w *world) land(out *Out) {
 	f := w.flying[0]
@@ -356,15 +413,30 @@ func (w *world) crash(out *Out) {
 	w.life++
 	w.leaders, w.protocols = map[int32]string{}, map[int32]string{}
 	var last *kmsg.GroupMetadataValue
-	offsets := map[TP]*Offset{}
+	offsets, open := map[TP]*Offset{}, map[int64]map[TP]*Offset{}
 	for at, wr := range w.log {
+		if m, is := w.markers[at]; is {
+			for tp, o := range open[m.producer] {
+				if was := offsets[tp]; m.commit && (was == nil || was.Position < o.Position) {
+					offsets[tp] = o
+				}
+			}
+			delete(open, m.producer)
+		}
 		if wr.Group != nil {
 			last = wr.Group
 		}
 		for _, o := range wr.Offsets {
 			off := *o.Offset
 			off.Position = int64(at)
-			offsets[o.TP] = &off
+			to := offsets
+			if wr.Txn != NoTxn {
+				if open[wr.Txn.Producer] == nil {
+					open[wr.Txn.Producer] = map[TP]*Offset{}
+				}
+				to = open[wr.Txn.Producer]
+			}
+			to[o.TP] = &off
 		}
 	}
 	if last == nil {
@@ -374,6 +446,11 @@ func (w *world) crash(out *Out) {
 		w.g = Load("g", last, w.cfg)
 	}
 	w.g.SetOffsets(offsets)
+	for producer, of := range open {
+		for tp, o := range of {
+			w.g.SetPendingTxn(producer, tp, o)
+		}
+	}
 	var start Out
 	w.g.Start(w.now, &start)
 	w.take(&start)

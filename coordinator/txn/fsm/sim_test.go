@@ -56,6 +56,8 @@ type coord struct {
 	txn   *Txn
 	gone  bool
 	retry bool
+	// upTo is what it has read of the log, and serves when that is committed; -1 since it does.
+	upTo int
 	// marked are the partitions of the decision that was recorded last, which have to be so before it is complete.
 	marked  map[TP]bool
 	decided State
@@ -101,7 +103,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	for i := range 1 + w.rnd.IntN(3) {
 		w.clients = append(w.clients, &producer{n: i})
 	}
-	w.coords = []*coord{{}}
+	w.coords = []*coord{{upTo: -1}}
 	return w
 }
 
@@ -248,7 +250,7 @@ func (w *world) ask(p *producer, f func(c *coord, t *Txn, out *Out), fail func(c
 		c = w.coords[w.rnd.IntN(len(w.coords))]
 	}
 	switch {
-	case c.gone:
+	case c.gone || c.upTo >= 0: // or it is loading
 		fail(kerr.NotCoordinator.Code)
 	case c.txn == nil:
 		fail(kerr.InvalidProducerIDMapping.Code)
@@ -295,7 +297,7 @@ func (w *world) init(p *producer) {
 		q.Expected = &Producer{p.p.ID, p.p.Epoch}
 	}
 	c := w.coords[len(w.coords)-1]
-	if c.gone {
+	if c.gone || c.upTo >= 0 {
 		return
 	}
 	if c.txn == nil {
@@ -391,6 +393,22 @@ func (w *world) replicate() {
 	}
 	w.committed++
 	w.tell(w.committed-1, 0)
+	w.serve()
+}
+
+// serve lets the leader begin when all that it has read is committed.
+func (w *world) serve() {
+	c := w.coords[len(w.coords)-1]
+	if c.upTo < 0 || w.committed < c.upTo {
+		return
+	}
+	c.upTo = -1
+	if c.txn == nil {
+		return
+	}
+	var out Out
+	c.txn.Start(w.now, &out)
+	w.take(c, c.txn, &out)
 }
 
 // tell says what became of a record to the coordinator that wrote it.
@@ -465,7 +483,7 @@ func (w *world) mark(x parcel, tp TP) int16 {
 // sweep is what the coordinator does from time to time.
 func (w *world) sweep() {
 	for _, c := range w.coords {
-		if c.txn == nil || c.gone {
+		if c.txn == nil || c.gone || c.upTo >= 0 {
 			continue
 		}
 		var out Out
@@ -489,9 +507,8 @@ func (w *world) move() {
 	keep := w.committed + w.rnd.IntN(len(w.log)-w.committed+1)
 	lost := w.log[keep:]
 	w.log = w.log[:keep:keep]
-	c := &coord{epoch: w.coords[len(w.coords)-1].epoch + 1}
+	c := &coord{epoch: w.coords[len(w.coords)-1].epoch + 1, upTo: keep}
 	w.coords = append(w.coords, c)
-	w.committed = keep // a leader serves when what it has read is committed
 	for i := range lost {
 		if e := &lost[i]; !e.told {
 			var out Out
@@ -501,17 +518,13 @@ func (w *world) move() {
 	}
 	for i := range w.log {
 		if e := &w.log[i]; !e.told { // its coordinator may hear of it or not
-			if e.told = true; w.chance(50) {
-				var out Out
-				e.txn.Written(w.now, e.w, kerr.NotCoordinator.Code, &out)
-				w.take(e.coord, e.txn, &out)
-			} else {
-				e.told = false
-				w.tell(i, 0)
+			if w.chance(50) {
+				w.tell(i, kerr.NotCoordinator.Code)
 			}
 		}
 	}
 	if keep == 0 || w.log[keep-1].value == nil {
+		w.serve()
 		return
 	}
 	last := *w.log[keep-1].value
@@ -531,9 +544,7 @@ func (w *world) move() {
 	for _, tp := range t.parts {
 		c.marked[tp] = false
 	}
-	var out Out
-	t.Start(w.now, &out)
-	w.take(c, t, &out)
+	w.serve()
 }
 
 // depose tells a former coordinator that it is one.
