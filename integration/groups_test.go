@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,15 +52,25 @@ func TestGroupsOfEveryClient(t *testing.T) {
 	members := tools(t).Members()
 	read := map[string][]string{}
 	round := func(n int) {
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		turn := make(chan bool, 3) // so many at once
 		for _, m := range members {
-			ctx, cancel := context.WithTimeout(ctx, time.Minute)
-			values, err := m.Read(ctx, b.Addr, groupTopic, "group-of-"+m.Name, n)
-			cancel()
-			if err != nil {
-				t.Error(err)
-			}
-			read[m.Name] = append(read[m.Name], values...)
+			turn <- true
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+				defer cancel()
+				values, err := m.Read(ctx, b.Addr, groupTopic, "group-of-"+m.Name, n)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				read[m.Name] = append(read[m.Name], values...)
+				mu.Unlock()
+				<-turn
+			})
 		}
+		all.Wait()
 	}
 	round(50)
 	stop(t, b)

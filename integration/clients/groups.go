@@ -3,6 +3,7 @@ package clients
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,7 @@ func (t *Tools) Members() []Member {
 		{"console", printed(console(t.java("kafka-2.7.2", "kafka.tools.ConsoleConsumer")))},
 		{"java-2.7.2", printed(javaMember("kafka-2.7.2"))},
 		{"java-4", printed(javaMember("clients-4"))},
+		{"verifiable", verifiable(t.java("kafka-2.7.2", "org.apache.kafka.tools.VerifiableConsumer"))},
 		{"franz-go", franzMember},
 		{"kafka-python", printed(func(addr, topic, group string, count int) []string {
 			return []string{t.cache("python", "bin", "python"), filepath.Join(t.root, "integration", "clients", "python", "member.py"), addr, topic, group, n(count)}
@@ -58,9 +60,33 @@ func (t *Tools) Members() []Member {
 		})},
 	}
 	if t.binary != "" {
-		all = append(all, Member{"gregor-console", printed(console(t.gregor("kafka-console-consumer")))})
+		all = append(all, Member{"gregor-console", printed(console(t.gregor("kafka-console-consumer")))},
+			Member{"gregor-verifiable", verifiable(t.gregor("kafka-verifiable-consumer"))})
 	}
 	return all
+}
+
+// verifiable runs a verifiable consumer, which prints events as JSON, with its records among them.
+func verifiable(program []string) func(context.Context, string, string, string, int) ([]string, error) {
+	return func(ctx context.Context, addr, topic, group string, n int) ([]string, error) {
+		argv := append(program[:len(program):len(program)], "--bootstrap-server", addr, "--topic", topic, "--group-id", group,
+			"--max-messages", strconv.Itoa(n), "--reset-policy", "earliest", "--verbose")
+		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: %s", short(argv), err, clip(errs.String()))
+		}
+		var values []string
+		for line := range bytes.Lines(out) {
+			var event struct{ Name, Value string }
+			if json.Unmarshal(line, &event) == nil && event.Name == "record_data" {
+				values = append(values, event.Value)
+			}
+		}
+		return values, nil
+	}
 }
 
 // printed runs a program that prints a value on each line.
