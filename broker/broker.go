@@ -57,6 +57,7 @@ type Broker struct {
 	producerIDs *handlers.InitProducerID
 	isr         interface{ Run(context.Context) }
 	session     sessionFile
+	lost        bool // the ends of logs may be, see lookBack
 	fetches     *handlers.Fetch
 	apis        []server.API
 	groups      *group.Coordinator
@@ -169,7 +170,7 @@ func (b *Broker) openLogs(ctx context.Context) error {
 	}
 	b.live.Store(b.cfg)
 	b.session = sessionFileIn(b.opt.FS, lc.Dirs[0])
-	return nil
+	return b.lookBack()
 }
 
 // dirCheckInterval is how soon a log directory that was taken away, or a full one, is noticed without an append.
@@ -327,8 +328,8 @@ func (b *Broker) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.host = zkmeta.BrokerInfo{ID: b.cfg.ID, Rack: b.cfg.Rack, Version: b.cfg.InterBrokerVersion.InterBroker().BrokerJSON, JmxPort: -1, Endpoints: endpoints}
-	if former := b.session.read(); former != 0 {
+	b.host = zkmeta.BrokerInfo{ID: b.cfg.ID, Rack: b.cfg.Rack, Version: b.cfg.InterBrokerVersion.InterBroker().BrokerJSON, JmxPort: -1, Endpoints: endpoints, PowerLost: b.lost}
+	if former := b.session.read().session; former != 0 {
 		removed, err := b.zk.ClearStale(ctx, b.cfg.ID, former)
 		if err != nil {
 			return err
@@ -364,7 +365,7 @@ func (b *Broker) registration() zkmeta.BrokerInfo {
 // registered is told each registration: the first, and those that follow an expired session.
 func (b *Broker) registered(epoch, session int64) {
 	b.epoch.Store(epoch)
-	if err := b.session.write(session); err != nil {
+	if err := b.session.write(formerLife{session, bootID(), b.lost}, false); err != nil {
 		b.log.Warnf("Cannot write %s, so a start after a crash will wait for the session to expire: %v", b.session.name, err)
 	}
 	b.log.Infof("Registered broker %d at path /brokers/ids/%d with addresses: %s, czxid (broker epoch): %d", b.host.ID, b.host.ID, addresses(b.registration().Endpoints), epoch)

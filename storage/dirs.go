@@ -238,6 +238,9 @@ func (m *Manager) Dirs() []DirStatus {
 	return out
 }
 
+// Unclean says whether a directory with logs was opened that nobody had closed cleanly.
+func (m *Manager) Unclean() bool { return m.unclean.Load() }
+
 // DirSpace is how many bytes are free, and how many there are, where a directory lies.
 func (m *Manager) DirSpace(dir string) (free, total int64, err error) {
 	d := m.dirNamed(dir)
