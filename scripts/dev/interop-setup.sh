@@ -49,7 +49,6 @@ if [ "$what" != kafka ] && [ "$what" != golden ]; then
   jars kafka-2.7.2
   jars clients-4
   jars streams-2.7.2
-  jars kafka-0.8.2.2
   if ! [ -x .cache/python/bin/python ]; then
     echo "installing kafka-python"
     python3 -m venv .cache/python || { apt python3-venv /nonexistent; python3 -m venv .cache/python; }
