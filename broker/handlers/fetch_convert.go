@@ -63,8 +63,7 @@ func (op *fetchOp) convertPart(f *fetchPart, magic int8) error {
 	if op.replica < 0 && !f.res.DownConvert {
 		return kerr.UnsupportedVersion
 	}
-	c, err := newConversion(&f.res, magic, f.offset, op.h.Log)
-	f.converted = c
+	f.converted, err = newConversion(&f.res, magic, f.offset, op.h.Log, f.p.Counters())
 	return err
 }
 
@@ -77,6 +76,7 @@ type conversion struct {
 	first    int64 // offset from which on records are wanted
 	length   int
 	log      logrus.FieldLogger
+	counters *replication.TopicCounters // may be nil
 
 	c     record.DownConverter
 	raw   []byte // as it is in the file
@@ -87,11 +87,11 @@ type conversion struct {
 var conversions = sync.Pool{New: func() any { return new(conversion) }}
 
 // newConversion takes over the slice's file and converts the first batch that has records.
-func newConversion(res *replication.ReadResult, magic int8, first int64, log logrus.FieldLogger) (*conversion, error) {
+func newConversion(res *replication.ReadResult, magic int8, first int64, log logrus.FieldLogger, counters *replication.TopicCounters) (*conversion, error) {
 	s := &res.Slice
 	c := conversions.Get().(*conversion)
 	c.file, c.pos, c.end, c.magic, c.first, c.log = s.File, s.Offset, s.Offset+int64(s.Length), magic, first, log
-	c.length, c.ahead = s.Length, false
+	c.length, c.ahead, c.counters = s.Length, false, counters
 	s.File = nil
 	if err := c.convert(1); err != nil {
 		c.Release()
@@ -123,11 +123,15 @@ func (c *conversion) convert(size int) error {
 			if err != nil {
 				return err
 			}
-			if c.piece, _, err = c.c.Append(c.piece, b, c.magic, c.first); err != nil {
+			var n int
+			if c.piece, n, err = c.c.Append(c.piece, b, c.magic, c.first); err != nil {
 				if len(c.piece) > 0 {
 					return nil // the next piece begins with it
 				}
 				return err
+			}
+			if c.counters != nil {
+				c.counters.FetchConversions.Add(int64(n))
 			}
 			c.pos += int64(len(b))
 			rest = next
@@ -224,6 +228,6 @@ func (c *conversion) Release() {
 	if cap(c.piece) > keptPiece {
 		c.piece = nil
 	}
-	c.file, c.log = nil, nil
+	c.file, c.log, c.counters = nil, nil, nil
 	conversions.Put(c)
 }

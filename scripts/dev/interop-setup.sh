@@ -58,6 +58,8 @@ if [ "$what" != kafka ] && [ "$what" != golden ]; then
     echo "installing confluent-kafka (librdkafka)"
     twice .cache/python/bin/python -m pip install -q confluent-kafka==2.16.1
   fi
+  # For lz4 as clients of 0.8 and 0.9 have it.
+  .cache/python/bin/python -c 'import xxhash' 2>/dev/null || .cache/python/bin/pip install -q xxhash
   for set in kafka-2.7.2 clients-4; do
     mkdir -p .cache/classes/$set
     javac -nowarn -cp ".cache/jars/$set/*" -d .cache/classes/$set integration/java/Pairs.java integration/java/Transactions.java
