@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/broker/config"
 	"gregor/broker/handlers"
@@ -277,7 +278,7 @@ func (b *Broker) requestTable() []server.API {
 	txns := &handlers.Transactions{Coordinator: b.txns, Groups: b.groups, Metadata: b.cache, Markers: b.markers, Log: log}
 	produce := &handlers.Produce{Replicas: b.replicas, Log: log}
 	if b.cfg.Gregor.VerifyTransactions {
-		produce.Verify = b.txns.Verify
+		produce.Verify, produce.Ask = b.txns.Verify, b.txns.Ask
 	}
 	b.fetches = handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots)
 	b.fetches.Throttle = b.settings.throttles.leader
@@ -302,10 +303,15 @@ func (b *Broker) requestTable() []server.API {
 	} {
 		rows = append(rows, family.APIs()...)
 	}
+	txnAdmin := (&handlers.TransactionAdmin{Coordinator: b.txns, Replicas: b.replicas}).APIs()
 	if b.cfg.Gregor.TransactionAdmin {
-		rows = append(rows, (&handlers.TransactionAdmin{Coordinator: b.txns, Replicas: b.replicas}).APIs()...)
+		rows = append(rows, txnAdmin...)
 	}
-	return handlers.WithApiVersions(rows)
+	rows = handlers.WithApiVersions(rows)
+	if !b.cfg.Gregor.TransactionAdmin { // not for clients, but leaders ask coordinators
+		rows = append(rows, slices.DeleteFunc(txnAdmin, func(a server.API) bool { return a.Key != kmsg.DescribeTransactions })...)
+	}
+	return rows
 }
 
 // hosted gives log end and high watermark of a partition that this broker has a role in.
