@@ -303,12 +303,16 @@ func (g *Group) TopicDeleted(now int64, tps []TP, out *Out) {
 	if g.state == Dead {
 		return
 	}
+	g.sweep(now, tps, out)
+}
+
+// sweep removes offsets, and the group too if it has no members and nothing else: one that never committed goes this way.
+func (g *Group) sweep(now int64, tps []TP, out *Out) {
 	write := g.removal(tps)
-	if len(write.Offsets) == 0 {
-		return
-	}
 	g.buryIfBare(now, write)
-	out.Writes = append(out.Writes, write)
+	if len(write.Offsets) > 0 || write.GroupTombstone || g.state == Empty && !g.offsets.any() && len(g.pending) == 0 {
+		out.Writes = append(out.Writes, write)
+	}
 }
 
 // removal is the Write of tombstones for those of the partitions that have an offset. With it appended they are gone.
@@ -361,11 +365,7 @@ func (g *Group) Expire(now int64, out *Out) {
 	if g.state == Dead {
 		return
 	}
-	write := g.removal(g.expired(now))
-	g.buryIfBare(now, write)
-	if len(write.Offsets) > 0 || write.GroupTombstone || g.state == Empty && !g.offsets.any() && len(g.pending) == 0 {
-		out.Writes = append(out.Writes, write)
-	}
+	g.sweep(now, g.expired(now), out)
 }
 
 func (g *Group) expired(now int64) []TP {

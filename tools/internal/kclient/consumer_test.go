@@ -121,3 +121,35 @@ func TestUnknownAssignorsAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A group that never committed goes when any topic is deleted, as in Kafka: groups of console consumers do not pile up.
+func TestAGroupWithoutOffsetsGoesWithATopic(t *testing.T) {
+	b := gregortest.Start(t, gregortest.Topic("t", 1), gregortest.Topic("other", 1))
+	admin, err := OpenAdmin(b.Addr(), nil, "a", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	joined := make(chan struct{})
+	c := consume(t, b.Addr(), "g", map[string]string{"enable.auto.commit": "false"}, Subscription{Assigned: func([]TopicPartition) { close(joined) }})
+	<-joined
+	c.Close()
+	if groups, err := admin.ListGroups(t.Context(), nil); err != nil || fmt.Sprint(groups) != "[{g Empty}]" {
+		t.Fatalf("%v, %v", groups, err)
+	}
+	if err := admin.DeleteTopic(t.Context(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		groups, err := admin.ListGroups(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(groups) == 0 {
+			return
+		}
+		<-tick.C
+	}
+}
