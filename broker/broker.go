@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/broker/config"
 	"gregor/broker/handlers"
@@ -57,6 +58,7 @@ type Broker struct {
 	producerIDs *handlers.InitProducerID
 	isr         interface{ Run(context.Context) }
 	session     sessionFile
+	lost        bool // the ends of logs may be, see lookBack
 	fetches     *handlers.Fetch
 	apis        []server.API
 	groups      *group.Coordinator
@@ -169,7 +171,7 @@ func (b *Broker) openLogs(ctx context.Context) error {
 	}
 	b.live.Store(b.cfg)
 	b.session = sessionFileIn(b.opt.FS, lc.Dirs[0])
-	return nil
+	return b.lookBack()
 }
 
 // dirCheckInterval is how soon a log directory that was taken away, or a full one, is noticed without an append.
@@ -277,7 +279,7 @@ func (b *Broker) requestTable() []server.API {
 	txns := &handlers.Transactions{Coordinator: b.txns, Groups: b.groups, Metadata: b.cache, Markers: b.markers, Log: log}
 	produce := &handlers.Produce{Replicas: b.replicas, Log: log}
 	if b.cfg.Gregor.VerifyTransactions {
-		produce.Verify = b.txns.Verify
+		produce.Verify, produce.Ask = b.txns.Verify, b.txns.Ask
 	}
 	b.fetches = handlers.NewFetch(b.replicas, log, int(b.cfg.FetchMaxBytes), b.cfg.FetchSessionSlots)
 	b.fetches.Throttle = b.settings.throttles.leader
@@ -302,10 +304,15 @@ func (b *Broker) requestTable() []server.API {
 	} {
 		rows = append(rows, family.APIs()...)
 	}
+	txnAdmin := (&handlers.TransactionAdmin{Coordinator: b.txns, Replicas: b.replicas}).APIs()
 	if b.cfg.Gregor.TransactionAdmin {
-		rows = append(rows, (&handlers.TransactionAdmin{Coordinator: b.txns, Replicas: b.replicas}).APIs()...)
+		rows = append(rows, txnAdmin...)
 	}
-	return handlers.WithApiVersions(rows)
+	rows = handlers.WithApiVersions(rows)
+	if !b.cfg.Gregor.TransactionAdmin { // not for clients, but leaders ask coordinators
+		rows = append(rows, slices.DeleteFunc(txnAdmin, func(a server.API) bool { return a.Key != kmsg.DescribeTransactions })...)
+	}
+	return rows
 }
 
 // hosted gives log end and high watermark of a partition that this broker has a role in.
@@ -327,8 +334,8 @@ func (b *Broker) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.host = zkmeta.BrokerInfo{ID: b.cfg.ID, Rack: b.cfg.Rack, Version: b.cfg.InterBrokerVersion.InterBroker().BrokerJSON, JmxPort: -1, Endpoints: endpoints}
-	if former := b.session.read(); former != 0 {
+	b.host = zkmeta.BrokerInfo{ID: b.cfg.ID, Rack: b.cfg.Rack, Version: b.cfg.InterBrokerVersion.InterBroker().BrokerJSON, JmxPort: -1, Endpoints: endpoints, PowerLost: b.lost}
+	if former := b.session.read().session; former != 0 {
 		removed, err := b.zk.ClearStale(ctx, b.cfg.ID, former)
 		if err != nil {
 			return err
@@ -364,7 +371,7 @@ func (b *Broker) registration() zkmeta.BrokerInfo {
 // registered is told each registration: the first, and those that follow an expired session.
 func (b *Broker) registered(epoch, session int64) {
 	b.epoch.Store(epoch)
-	if err := b.session.write(session); err != nil {
+	if err := b.session.write(formerLife{session, bootID(), b.lost}, false); err != nil {
 		b.log.Warnf("Cannot write %s, so a start after a crash will wait for the session to expire: %v", b.session.name, err)
 	}
 	b.log.Infof("Registered broker %d at path /brokers/ids/%d with addresses: %s, czxid (broker epoch): %d", b.host.ID, b.host.ID, addresses(b.registration().Endpoints), epoch)

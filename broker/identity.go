@@ -46,35 +46,57 @@ func identify(ctx context.Context, configured int32, generate bool, reservedMax 
 }
 
 // sessionFile keeps the ZooKeeper session of the running broker beside its directory locks, so that the next process can tell a
-// leftover of this one from another broker's registration.
+// leftover of this one from another broker's registration; and when the machine was started, so that it can tell the death of a process,
+// after which everything written is there, from a loss of power. A clean stop removes it.
 type sessionFile struct {
 	fs   vfs.FS
 	name string
 }
 
-const sessionFileName = ".gregor.session"
-
-func (f sessionFile) read() int64 {
-	b, err := vfs.ReadFile(f.fs, f.name, 64)
-	if err != nil {
-		return 0
-	}
-	id, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return id
+// formerLife is what it says: the session, 0 if there is none; the machine's start, "" if it is not known; and whether the ends of logs were lost
+// since the last clean stop.
+type formerLife struct {
+	session int64
+	boot    string
+	lost    bool
 }
 
-// write is not synced: after a power cut the session is simply waited for.
-func (f sessionFile) write(id int64) error {
+const (
+	sessionFileName = ".gregor.session"
+	lostWord        = "power-lost"
+)
+
+func (f sessionFile) read() (was formerLife) {
+	b, err := vfs.ReadFile(f.fs, f.name, 256)
+	if err != nil {
+		return formerLife{}
+	}
+	lines := append(strings.Split(string(b), "\n"), "", "", "")
+	if was.session, err = strconv.ParseInt(strings.TrimSpace(lines[0]), 10, 64); err != nil {
+		return formerLife{}
+	}
+	was.boot, was.lost = lines[1], lines[2] == lostWord
+	return was
+}
+
+// write is not synced: after a power cut the session is simply waited for. That power was lost is synced before it is acted upon.
+func (f sessionFile) write(now formerLife, sync bool) error {
 	file, err := f.fs.OpenFile(f.name, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o644)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	_, err = file.WriteAt([]byte(strconv.FormatInt(id, 10)+"\n"), 0)
-	return err
+	text := strconv.FormatInt(now.session, 10) + "\n" + now.boot + "\n"
+	if now.lost {
+		text += lostWord + "\n"
+	}
+	_, err = file.WriteAt([]byte(text), 0)
+	if err == nil && sync {
+		err = file.Sync()
+	}
+	if err := errors.Join(err, file.Close()); err != nil || !sync {
+		return err
+	}
+	return f.fs.SyncDir(filepath.Dir(f.name))
 }
 
 func (f sessionFile) remove() error {
@@ -86,4 +108,28 @@ func (f sessionFile) remove() error {
 
 func sessionFileIn(fsys vfs.FS, dir string) sessionFile {
 	return sessionFile{fsys, filepath.Join(dir, sessionFileName)}
+}
+
+// bootID is different after each start of the machine; "" where the system does not tell.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// lookBack finds out whether what the former process wrote last may be gone. A start that fails closes the logs cleanly, so it is noted.
+func (b *Broker) lookBack() error {
+	was := b.session.read()
+	b.lost = was.lost || b.store.Unclean() && was.boot != bootID()
+	if !b.lost || was.lost {
+		return nil
+	}
+	b.log.Warn("The logs were not closed before this machine was started again: what was written last may be lost. Controllers of this kind are told so, and prefer other replicas in sync")
+	was.lost = true
+	if err := b.session.write(was, true); err != nil {
+		return fmt.Errorf("write %s: %w", b.session.name, err)
+	}
+	return nil
 }

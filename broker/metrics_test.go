@@ -224,7 +224,9 @@ func use(ctx context.Context, t *testing.T, addr string) {
 	}
 	defer cl.Close()
 	create := kmsg.NewPtrCreateTopicsRequest()
-	create.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "used", NumPartitions: 2, ReplicationFactor: 1}}
+	codec := "gzip" // another than the client's, so that what it sends is converted
+	create.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "used", NumPartitions: 2, ReplicationFactor: 1,
+		Configs: []kmsg.CreateTopicsRequestTopicConfig{{Name: "compression.type", Value: &codec}}}}
 	create.TimeoutMillis = 10_000
 	if resp, err := create.RequestWith(ctx, cl); err != nil || resp.Topics[0].ErrorCode != 0 {
 		t.Fatalf("%+v %v", resp, err)

@@ -127,7 +127,7 @@ func (t *term) readBrokers() ([]core.Broker, error) {
 			t.c.opt.Log.Errorf("broker %d is left out: %v", id, err)
 			continue
 		}
-		cb := core.Broker{ID: b.ID, Epoch: b.Epoch, Rack: b.Rack}
+		cb := core.Broker{ID: b.ID, Epoch: b.Epoch, Rack: b.Rack, PowerLost: b.PowerLost}
 		for _, e := range b.Endpoints {
 			cb.Endpoints = append(cb.Endpoints, core.Endpoint(e))
 		}

@@ -28,16 +28,27 @@ const cleanedTopic = "compacted"
 // same batches with the same records; either goes on with what the other has cleaned, and they agree again.
 func TestCleanersAgree(t *testing.T) {
 	_, ctx := interop(t, 10*time.Minute)
+	formats := []string{"2.7"}
+	if full() {
+		formats = append(formats, "0.10.2", "0.9.0")
+	}
+	for _, format := range formats {
+		t.Run(format, func(t *testing.T) { cleanersAgree(t, ctx, format) })
+	}
+}
+
+func cleanersAgree(t *testing.T, ctx context.Context, format string) {
+	old := format != "2.7" // without transactions, then
 	zk := startZooKeeper(t, ctx).Addr
 	written := t.TempDir()
 	w := startBroker(t, ctx, peer.Options{Kind: peer.Kafka, Dir: written, ID: 1, ZooKeeper: zk, Config: cleanerConfig(false)})
 	if err := clients.CreateTopic(ctx, w.Addr, cleanedTopic, 1, map[string]string{
 		"cleanup.policy": "compact", "segment.bytes": "40000", "min.cleanable.dirty.ratio": "0.0",
-		"delete.retention.ms": "0", "index.interval.bytes": "512", "file.delete.delay.ms": "0",
+		"delete.retention.ms": "0", "index.interval.bytes": "512", "file.delete.delay.ms": "0", "message.format.version": format,
 	}); err != nil {
 		t.Fatal(err)
 	}
-	writeToClean(t, ctx, w.Addr, 1, true)
+	writeToClean(t, ctx, w.Addr, 1, !old, old)
 	stop(t, w)
 
 	dirs := map[peer.Kind]string{peer.Kafka: t.TempDir(), peer.Gregor: t.TempDir()}
@@ -55,7 +66,7 @@ func TestCleanersAgree(t *testing.T) {
 	for kind, dir := range dirs {
 		// A marker goes in the round after the one that took its transaction's data, so both are to have as many rounds: one.
 		b := startCleaner(t, ctx, kind, dir, zk, false)
-		writeToClean(t, ctx, b.Addr, 2, false)
+		writeToClean(t, ctx, b.Addr, 2, false, old)
 		stop(t, b)
 		cleanWith(t, ctx, kind, dir, zk)
 	}
@@ -71,15 +82,18 @@ func cleanerConfig(enable bool) map[string]string {
 }
 
 // writeToClean writes records of few keys, by one producer after the other.
-func writeToClean(t *testing.T, ctx context.Context, addr string, seed uint64, transactions bool) {
+func writeToClean(t *testing.T, ctx context.Context, addr string, seed uint64, transactions, old bool) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 2))
 	for round, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression(), kgo.NoCompression()} {
+		if old && codec == kgo.ZstdCompression() {
+			continue
+		}
 		opts := []kgo.Opt{kgo.SeedBrokers(addr), kgo.DefaultProduceTopic(cleanedTopic), kgo.ProducerBatchCompression(codec), kgo.ProducerBatchMaxBytes(4000)}
 		txn := transactions && round%2 == 1
 		if txn {
 			opts = append(opts, kgo.TransactionalID(fmt.Sprintf("t%d", round)))
-		} else if round%4 == 2 {
+		} else if old || round%4 == 2 {
 			opts = append(opts, kgo.DisableIdempotentWrite())
 		}
 		cl, err := kgo.NewClient(opts...)
@@ -185,6 +199,9 @@ func readSegments(t *testing.T, dir string) [][]byte {
 // describe is what a batch holds, whatever its compressed bytes are.
 func describe(t *testing.T, b record.Batch, own bool) string {
 	t.Helper()
+	if b.Magic() < 2 {
+		return describeOld(t, b)
+	}
 	if !b.ValidCRC() {
 		t.Fatalf("the batch at %d has a wrong CRC", b.BaseOffset())
 	}
@@ -208,9 +225,37 @@ func describe(t *testing.T, b record.Batch, own bool) string {
 	return s.String()
 }
 
+// describeOld is describe for a message of format v0 or v1.
+func describeOld(t *testing.T, b []byte) string {
+	t.Helper()
+	h, err := record.ParseHeader(b)
+	if err != nil || !record.ValidLegacyCRC(b) {
+		t.Fatalf("the message at %d: %v, or a wrong CRC", h.BaseOffset, err)
+	}
+	var s strings.Builder
+	fmt.Fprintf(&s, "v%d %d attributes %x time %d", h.Magic, h.BaseOffset, h.Attributes, h.MaxTimestamp)
+	it := record.NewIter(b, 1<<20)
+	defer it.Close()
+	for it.Next() {
+		r := &it.Record
+		fmt.Fprintf(&s, "\n  %d %d %q %q null %v", r.Offset, r.Timestamp, r.Key, r.Value, r.Value == nil)
+	}
+	if it.Err() != nil {
+		t.Fatal(it.Err())
+	}
+	if h.Codec() == compress.None {
+		fmt.Fprintf(&s, "\n  %x", b)
+	}
+	return s.String()
+}
+
 func compareCleaned(t *testing.T, what string, before [][]byte, dirs map[peer.Kind]string) {
 	t.Helper()
-	written := record.Batch(before[len(before)-1]).NextOffset()
+	last, err := record.ParseHeader(before[len(before)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := last.NextOffset()
 	all := map[peer.Kind][]string{}
 	for kind, dir := range dirs {
 		for _, b := range readSegments(t, dir) {

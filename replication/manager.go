@@ -18,6 +18,8 @@ type Logs interface {
 	Get(tp storage.TopicPartition) (*storage.Log, bool)
 	GetOrCreate(tp storage.TopicPartition, cfg storage.Config, isNew bool) (*storage.Log, error)
 	Delete(tp storage.TopicPartition) error
+	// SyncRemovals makes deletions durable.
+	SyncRemovals() error
 	CheckpointHighWatermarks() error
 }
 

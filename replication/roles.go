@@ -174,11 +174,22 @@ func (m *Manager) StopReplicas(controllerEpoch int32, parts []StopState) error {
 	if err := m.checkControllerEpoch(controllerEpoch); err != nil {
 		return err
 	}
+	deleted := false
 	for i := range parts {
 		m.fetchers.remove(parts[i].TopicPartition)
 		parts[i].Err = m.stop(&parts[i])
+		deleted = deleted || parts[i].Delete
 	}
 	m.fetchers.retire()
+	if deleted { // before the controller is told, and a topic of the same name may be made
+		if err := m.opt.Logs.SyncRemovals(); err != nil {
+			for i := range parts {
+				if parts[i].Delete && parts[i].Err == nil {
+					parts[i].Err = m.readFailed(nil, err)
+				}
+			}
+		}
+	}
 	return nil
 }
 

@@ -11,6 +11,8 @@ type TopicCounters struct {
 	// ReplicationBytesOut is what followers fetched, ReplicationBytesIn what this broker fetched from leaders.
 	ReplicationBytesIn, ReplicationBytesOut atomic.Int64
 	ProduceRequests, FetchRequests          atomic.Int64
+	// ProduceConversions are records that were encoded anew before they were appended, FetchConversions before they were sent.
+	ProduceConversions, FetchConversions atomic.Int64
 	// FailedProduce and FailedFetch are failures that are nobody's request's fault.
 	FailedProduce, FailedFetch atomic.Int64
 }
@@ -24,6 +26,8 @@ func (c *TopicCounters) addTo(sum *TopicCounters) {
 	sum.ReplicationBytesOut.Add(c.ReplicationBytesOut.Load())
 	sum.ProduceRequests.Add(c.ProduceRequests.Load())
 	sum.FetchRequests.Add(c.FetchRequests.Load())
+	sum.ProduceConversions.Add(c.ProduceConversions.Load())
+	sum.FetchConversions.Add(c.FetchConversions.Load())
 	sum.FailedProduce.Add(c.FailedProduce.Load())
 	sum.FailedFetch.Add(c.FailedFetch.Load())
 }

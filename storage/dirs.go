@@ -27,6 +27,7 @@ type logDir struct {
 	logs        atomic.Int32 // current and future logs in it
 	startsDirty atomic.Bool  // a log start offset moved since the checkpoint
 	changed     atomic.Bool  // logs came or went since the high watermark checkpoint
+	unsynced    atomic.Bool  // logs went, and a power cut may bring them back
 
 	checkpointMu sync.Mutex                  // one writer of checkpoints at a time
 	removed      map[TopicPartition]struct{} // deleted, but perhaps still in the checkpoints; under Manager.mu
@@ -237,6 +238,22 @@ func (m *Manager) Dirs() []DirStatus {
 	}
 	return out
 }
+
+// SyncRemovals makes durable that logs were deleted: a power cut must not bring one back that may be in the way of another of its name.
+func (m *Manager) SyncRemovals() error {
+	var errs []error
+	for _, d := range m.dirs {
+		if d.offline.Load() == nil && d.unsynced.Swap(false) {
+			if err := m.fs.SyncDir(d.path); err != nil {
+				errs = append(errs, d.fail("making the deletion of logs durable", err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Unclean says whether a directory with logs was opened that nobody had closed cleanly.
+func (m *Manager) Unclean() bool { return m.unclean.Load() }
 
 // DirSpace is how many bytes are free, and how many there are, where a directory lies.
 func (m *Manager) DirSpace(dir string) (free, total int64, err error) {

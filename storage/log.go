@@ -316,6 +316,9 @@ func (l *Log) appendLeaderLocked(a *record.Analysis, cfg *Config, leaderEpoch in
 	info.MaxTimestamp, info.OffsetOfMaxTimestamp = v.MaxTimestamp, v.OffsetOfMaxTimestamp
 	info.LogAppendTime = v.LogAppendTime
 	info.Bytes, info.Records = len(v.Batch), int(v.Count)
+	if v.Replaced {
+		info.Converted = info.Records
+	}
 	return info, nil
 }
 

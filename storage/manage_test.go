@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -648,5 +649,41 @@ func TestNewDefaultsReachTheLogsThatThereAre(t *testing.T) {
 	m.UpdateDefaults(defaults, effective)
 	if a, b := logs[0].cfg.Load().MaxMessageBytes, logs[1].cfg.Load().MaxMessageBytes; a != 55 || b != 77 {
 		t.Errorf("the topic without settings has %d, the one with some %d", a, b)
+	}
+}
+
+// A log that was deleted stays so through a power cut: one of its name that is made later must not find its records.
+func TestADeletedLogDoesNotComeBack(t *testing.T) {
+	mem := vfs.NewMem()
+	tp := TopicPartition{Topic: "t", Partition: 0}
+	open := func(fsys vfs.FS) *Manager {
+		m, err := Open(context.Background(), Options{FS: fsys, Dirs: []string{"/data"}, Defaults: DefaultConfig()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := open(mem)
+	defer m.Close(context.Background())
+	l, err := m.GetOrCreate(tp, DefaultConfig(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mem.SyncDir("/data"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Delete(tp); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SyncRemovals(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(mem.CrashClone())
+	defer again.Close(context.Background())
+	if _, ok := again.Get(tp); ok {
+		t.Error("it is back")
 	}
 }

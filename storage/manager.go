@@ -68,6 +68,7 @@ type Manager struct {
 	cleaner  cleaner
 	failures failures
 	stop     chan struct{}
+	unclean  atomic.Bool // see Unclean
 	running  sync.WaitGroup
 	closing  atomic.Bool
 	defaults atomic.Pointer[Config] // Options.Defaults, until UpdateDefaults
@@ -223,6 +224,7 @@ func (m *Manager) loadDir(ctx context.Context, d *logDir, done, total *atomic.In
 	if clean {
 		m.log.Infof("Skipping recovery for all logs in %s since clean shutdown file was found", d.path)
 	} else if len(names) > 0 {
+		m.unclean.Store(true)
 		m.log.Infof("Attempting recovery for all logs in %s since no clean shutdown file was found", d.path)
 	}
 	points := m.readCheckpoints(d)

@@ -218,6 +218,7 @@ func (l *Log) retire() error {
 		return l.ioError("renaming the log for deletion", err)
 	}
 	l.name.Store(&name)
+	l.dir.unsynced.Store(true)
 	err := ErrDeleted
 	l.closed.Store(&err)
 	for _, s := range l.segments() {

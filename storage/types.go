@@ -44,6 +44,7 @@ type AppendInfo struct {
 	Duplicate            bool // the batch was in the log already: the offsets are those of the first append
 	Bytes                int
 	Records              int
+	Converted            int // records that were encoded anew: for the log's message format, or its compression.type
 }
 
 // OffsetMetadata is an offset and where it lies.

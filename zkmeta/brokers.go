@@ -41,10 +41,14 @@ type BrokerInfo struct {
 	Timestamp int64
 	// Epoch is the znode's czxid; only set by reading.
 	Epoch int64
+	// PowerLost: the ends of the broker's logs may have gone with a loss of power. It is a field of its own, which others pass over.
+	PowerLost bool
 }
 
 // ErrBrokerIDInUse is a registration under an id that a live session holds.
 var ErrBrokerIDInUse = errors.New("the broker id is in use")
+
+const powerLostField = "gregor_power_lost"
 
 // EncodeBroker writes /brokers/ids/N.
 func EncodeBroker(b BrokerInfo) []byte {
@@ -70,6 +74,9 @@ func EncodeBroker(b BrokerInfo) []byte {
 		}
 	}
 	var o object
+	if b.PowerLost {
+		o = append(o, field{powerLostField, []byte("true")})
+	}
 	if version >= 5 {
 		o = append(o, field{"features", []byte("{}")})
 	}
@@ -106,7 +113,7 @@ func (b *BrokerInfo) decode(o object) error {
 		return fmt.Errorf("version %d of a registration is not known", b.Version)
 	}
 	var ts string
-	if err := errors.Join(o.optional("jmx_port", &b.JmxPort), o.optional("rack", &b.Rack), o.optional("timestamp", &ts)); err != nil {
+	if err := errors.Join(o.optional("jmx_port", &b.JmxPort), o.optional("rack", &b.Rack), o.optional("timestamp", &ts), o.optional(powerLostField, &b.PowerLost)); err != nil {
 		return err
 	}
 	b.Timestamp, _ = strconv.ParseInt(ts, 10, 64)

@@ -34,6 +34,8 @@ type Options struct {
 	ConnectTimeout time.Duration
 	// MaxInFlight bounds requests without an answer yet. Default 512.
 	MaxInFlight int
+	// MustExist: a chroot that is missing is not made; it is an error.
+	MustExist bool
 	// SetACL is zookeeper.set.acl: znodes are made with ACLs that let only their creator change them.
 	SetACL bool
 	// Dialer opens connections; default is net.Dialer, which resolves names again each time.
@@ -160,7 +162,16 @@ func Dial(ctx context.Context, opt Options) (*Client, error) {
 		}
 		return nil, fmt.Errorf("connect to ZooKeeper at %s: %w", opt.Connect, err)
 	}
-	if chroot != "" {
+	if chroot != "" && opt.MustExist {
+		there, _, err := c.Exists(wait, "/")
+		if err == nil && !there {
+			err = fmt.Errorf("there is no %s in ZooKeeper at %s: check the path behind the address", chroot, strings.Join(servers, ","))
+		}
+		if err != nil {
+			c.Close()
+			return nil, err
+		}
+	} else if chroot != "" {
 		if err := c.ensureChroot(wait); err != nil {
 			c.Close()
 			return nil, fmt.Errorf("make chroot %s in ZooKeeper at %s: %w", chroot, opt.Connect, err)

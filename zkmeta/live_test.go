@@ -424,3 +424,42 @@ func TestALostConnectionAndItsReturnAreLogged(t *testing.T) {
 		t.Errorf("the log says %q", said)
 	}
 }
+
+// Who only looks leaves nothing behind where there is nothing.
+func TestAMissingChrootIsNotMadeWhereItMustExist(t *testing.T) {
+	server := startZooKeeper(t)
+	path := fmt.Sprintf("/missing-%d", time.Now().UnixNano())
+	if c, err := Dial(t.Context(), Options{Connect: server + path, MustExist: true}); err == nil || !strings.Contains(err.Error(), "there is no "+path) {
+		if c != nil {
+			c.Close()
+		}
+		t.Fatalf("%v", err)
+	}
+	root := dialTest(t, Options{Connect: server})
+	if there, _, err := root.Exists(t.Context(), path); err != nil || there {
+		t.Errorf("%s is there: %t, %v", path, there, err)
+	}
+	dialTest(t, Options{Connect: server + path})
+	c := dialTest(t, Options{Connect: server + path, MustExist: true})
+	if err := c.SetConsumerOffset(t.Context(), "g", "t", 3, 7); err != nil {
+		t.Fatal(err)
+	}
+	if at, ok, err := c.ConsumerOffset(t.Context(), "g", "t", 3); err != nil || !ok || at != 7 {
+		t.Errorf("%d %t %v", at, ok, err)
+	}
+	if _, ok, err := c.ConsumerOffset(t.Context(), "g", "t", 4); err != nil || ok {
+		t.Errorf("%t %v", ok, err)
+	}
+	if _, err := c.Set(t.Context(), PathConsumerOffset("g", "t", 3), []byte("x"), AnyVersion); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.ConsumerOffset(t.Context(), "g", "t", 3); err == nil {
+		t.Error("x is taken for an offset")
+	}
+	if err := c.DeleteAll(t.Context(), PathConsumer("g")); err != nil {
+		t.Fatal(err)
+	}
+	if there, _, err := c.Exists(t.Context(), PathConsumer("g")); err != nil || there {
+		t.Errorf("the group is there: %t, %v", there, err)
+	}
+}

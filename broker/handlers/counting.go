@@ -112,6 +112,9 @@ func (part *producePart) count(err error) {
 	if err == nil {
 		c.MessagesIn.Add(part.info.LastOffset - part.info.FirstOffset + 1)
 		c.BytesIn.Add(int64(len(part.records)))
+		if n := part.info.Converted; n > 0 {
+			c.ProduceConversions.Add(int64(n))
+		}
 		return
 	}
 	switch part.code {

@@ -19,7 +19,7 @@ import (
 const (
 	// convertPiece is how much of a log is converted at a time; a batch is converted whole.
 	convertPiece = 128 << 10
-	// keptPiece is the most that stays with a conversion in the pool.
+	// keptPiece is the most that stays with what goes back to a pool.
 	keptPiece = 1 << 20
 	// smallestFetch is what is sent when nothing is left to convert: the head of a message that is cut, which clients skip.
 	smallestFetch = record.LogOverhead
@@ -27,6 +27,14 @@ const (
 
 // converting bounds how many pieces are converted at a time, and with that the memory it takes: nobody waits for a peer meanwhile.
 var converting = make(chan struct{}, runtime.GOMAXPROCS(0))
+
+// converter is what converts; it is somebody's only while a piece is made.
+type converter struct {
+	record.DownConverter
+	raw []byte // as it is in the file
+}
+
+var converters = sync.Pool{New: func() any { return new(converter) }}
 
 // bytes is how many bytes of records the partition is answered with.
 func (f *fetchPart) bytes() int {
@@ -63,8 +71,7 @@ func (op *fetchOp) convertPart(f *fetchPart, magic int8) error {
 	if op.replica < 0 && !f.res.DownConvert {
 		return kerr.UnsupportedVersion
 	}
-	c, err := newConversion(&f.res, magic, f.offset, op.h.Log)
-	f.converted = c
+	f.converted, err = newConversion(&f.res, magic, f.offset, op.h.Log, f.p.Counters())
 	return err
 }
 
@@ -77,9 +84,8 @@ type conversion struct {
 	first    int64 // offset from which on records are wanted
 	length   int
 	log      logrus.FieldLogger
+	counters *replication.TopicCounters // may be nil
 
-	c     record.DownConverter
-	raw   []byte // as it is in the file
 	piece []byte // converted
 	ahead bool   // piece has not been sent
 }
@@ -87,11 +93,11 @@ type conversion struct {
 var conversions = sync.Pool{New: func() any { return new(conversion) }}
 
 // newConversion takes over the slice's file and converts the first batch that has records.
-func newConversion(res *replication.ReadResult, magic int8, first int64, log logrus.FieldLogger) (*conversion, error) {
+func newConversion(res *replication.ReadResult, magic int8, first int64, log logrus.FieldLogger, counters *replication.TopicCounters) (*conversion, error) {
 	s := &res.Slice
 	c := conversions.Get().(*conversion)
 	c.file, c.pos, c.end, c.magic, c.first, c.log = s.File, s.Offset, s.Offset+int64(s.Length), magic, first, log
-	c.length, c.ahead = s.Length, false
+	c.length, c.ahead, c.counters = s.Length, false, counters
 	s.File = nil
 	if err := c.convert(1); err != nil {
 		c.Release()
@@ -107,10 +113,18 @@ func newConversion(res *replication.ReadResult, magic int8, first int64, log log
 // convert fills piece from batches of about size bytes, one at least; from more if they have no records. At the end piece is empty.
 func (c *conversion) convert(size int) error {
 	converting <- struct{}{}
-	defer func() { <-converting }()
+	by := converters.Get().(*converter)
+	defer func() {
+		by.Close()
+		if cap(by.raw) > keptPiece {
+			by.raw = nil
+		}
+		converters.Put(by)
+		<-converting
+	}()
 	c.piece = c.piece[:0]
 	for len(c.piece) == 0 && c.pos < c.end {
-		batches, err := c.read(size)
+		batches, err := c.read(by, size)
 		if err != nil {
 			return err
 		}
@@ -123,11 +137,15 @@ func (c *conversion) convert(size int) error {
 			if err != nil {
 				return err
 			}
-			if c.piece, _, err = c.c.Append(c.piece, b, c.magic, c.first); err != nil {
+			var n int
+			if c.piece, n, err = by.Append(c.piece, b, c.magic, c.first); err != nil {
 				if len(c.piece) > 0 {
 					return nil // the next piece begins with it
 				}
 				return err
+			}
+			if c.counters != nil {
+				c.counters.FetchConversions.Add(int64(n))
 			}
 			c.pos += int64(len(b))
 			rest = next
@@ -137,7 +155,7 @@ func (c *conversion) convert(size int) error {
 }
 
 // read reads whole batches of about size bytes, one at least; none if the one at pos is cut.
-func (c *conversion) read(size int) ([]byte, error) {
+func (c *conversion) read(by *converter, size int) ([]byte, error) {
 	left := c.end - c.pos
 	if left < record.PrefixSize {
 		return nil, nil
@@ -154,10 +172,10 @@ func (c *conversion) read(size int) ([]byte, error) {
 		return nil, nil
 	}
 	n := int(min(left, max(first, int64(size))))
-	if cap(c.raw) < n {
-		c.raw = make([]byte, n)
+	if cap(by.raw) < n {
+		by.raw = make([]byte, n)
 	}
-	raw := c.raw[:n]
+	raw := by.raw[:n]
 	if err := c.readAt(raw); err != nil {
 		return nil, err
 	}
@@ -214,16 +232,12 @@ func (c *conversion) fill(left int) {
 	binary.BigEndian.PutUint32(c.piece[8:], uint32(max(left+1, record.HeaderSize)))
 }
 
-// Release gives back the file and the buffers.
+// Release gives back the file and the buffer.
 func (c *conversion) Release() {
 	c.file.Release()
-	c.c.Close()
-	if cap(c.raw) > keptPiece {
-		c.raw = nil
-	}
 	if cap(c.piece) > keptPiece {
 		c.piece = nil
 	}
-	c.file, c.log = nil, nil
+	c.file, c.log, c.counters = nil, nil, nil
 	conversions.Put(c)
 }

@@ -27,9 +27,27 @@ type InitProducerID struct {
 	Coordinator *txn.Coordinator
 	Log         logrus.FieldLogger
 
-	mu         sync.Mutex
+	mu   sync.Mutex    // guards turn, for moments
+	turn chan struct{} // whose element is in may use what follows; it may have to wait for ZooKeeper meanwhile
+	// next is the id to give, last the last one of the block.
 	next, last int64
 	have       bool
+}
+
+// take waits for the turn. The caller gives it back by leave.
+func (h *InitProducerID) take(ctx context.Context) (leave func(), err error) {
+	h.mu.Lock()
+	if h.turn == nil {
+		h.turn = make(chan struct{}, 1)
+	}
+	turn := h.turn
+	h.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // APIs returns the row.
@@ -83,14 +101,17 @@ func fencedCode(code int16, knows bool) int16 {
 
 // Prefetch takes a block of ids when the broker starts, as Apache Kafka does: while ZooKeeper is away, new producers still get theirs.
 func (h *InitProducerID) Prefetch(ctx context.Context) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	leave, err := h.take(ctx)
+	if err != nil {
+		return
+	}
+	defer leave()
 	if err := h.fill(ctx); err != nil && ctx.Err() == nil {
 		h.Log.Warnf("No producer ids yet, the first producer that asks for one tries again: %v", err)
 	}
 }
 
-// fill, with mu held, sees to it that there is an id.
+// fill, with the turn, sees to it that there is an id.
 func (h *InitProducerID) fill(ctx context.Context) error {
 	if h.have && h.next <= h.last {
 		return nil
@@ -105,8 +126,11 @@ func (h *InitProducerID) fill(ctx context.Context) error {
 
 // Take returns a producer id that no other has been given.
 func (h *InitProducerID) Take(ctx context.Context) (int64, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	leave, err := h.take(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
 	if err := h.fill(ctx); err != nil {
 		return 0, err
 	}

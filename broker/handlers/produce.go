@@ -31,6 +31,9 @@ type Produce struct {
 	// Verify tells whether a partition is in the open transaction of a producer, which a batch that begins a transaction in its log has to
 	// be; nil lets all through, as Kafka 2.7 does. The names are not kept.
 	Verify func(id string, p txnfsm.Producer, tp txnfsm.TP) txn.Verdict
+	// Ask tells what another broker knows of a transactional id that it coordinates, false if that cannot be found out. It may wait for that
+	// broker; nil asks nobody.
+	Ask func(id string) (txn.Description, bool)
 	// Waiting counts requests that wait; may be nil.
 	Waiting *Waiting
 }
@@ -50,6 +53,9 @@ type produceOp struct {
 	// is transactional.
 	txnID        []byte
 	unauthorized bool
+	// told is what the coordinator of the id says, if it is another broker and was asked.
+	told         txn.Description
+	asked, known bool
 	topics       []produceTopic
 	parts        []producePart
 	woken        replication.Woken
@@ -226,7 +232,7 @@ func (op *produceOp) appendVerified(topic string, part *producePart, now time.Ti
 			var open bool
 			open, ends = log.TxnOf(producer.ID, producer.Epoch)
 			if !open {
-				switch op.h.Verify(string(op.txnID), producer, txnfsm.TP{Topic: topic, Partition: part.partition}) {
+				switch op.verify(producer, txnfsm.TP{Topic: topic, Partition: part.partition}) {
 				case txn.Unknown:
 					ends = storage.AnyTxn
 				case txn.Without: // it may still be one that was written before
@@ -240,8 +246,25 @@ func (op *produceOp) appendVerified(topic string, part *producePart, now time.Ti
 			return err
 		}
 		b.SetBaseOffset(0) // it was given one already
+		op.asked = false
 	}
 	return err
+}
+
+// verify asks the coordinator of the request's transactional id about a partition: at most once, if it is another broker.
+func (op *produceOp) verify(p txnfsm.Producer, tp txnfsm.TP) txn.Verdict {
+	id := string(op.txnID)
+	if v := op.h.Verify(id, p, tp); v != txn.Unknown || op.h.Ask == nil {
+		return v
+	}
+	if !op.asked {
+		op.asked = true
+		op.told, op.known = op.h.Ask(id)
+	}
+	if !op.known {
+		return txn.Unknown
+	}
+	return op.told.Verify(p, tp)
 }
 
 // failed notes why an append was refused.
@@ -437,6 +460,7 @@ func (op *produceOp) free() {
 	clear(op.cancels)
 	op.h, op.r, op.timer = nil, nil, nil
 	op.txnID, op.unauthorized = nil, false
+	op.told, op.asked, op.known = txn.Description{}, false, false
 	op.parts, op.topics, op.cancels = op.parts[:0], op.topics[:0], op.cancels[:0]
 	producePool.Put(op)
 }

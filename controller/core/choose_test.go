@@ -104,8 +104,8 @@ func TestChoiceIsLawfulAndSettles(t *testing.T) {
 	}
 }
 
-// Who registered after the leadership was written was away, and nobody saw it: a new controller treats it as one that bounced, unless nobody
-// who is in sync stayed.
+// Who lost power and registered after the leadership was written was away, and nobody saw it: a new controller treats it as one that bounced,
+// unless nobody else who is in sync is there.
 func TestReplicasThatReturnedUnseen(t *testing.T) {
 	elected := func(brokers ...Broker) Plan {
 		s := New(Config{})
@@ -113,16 +113,23 @@ func TestReplicasThatReturnedUnseen(t *testing.T) {
 			States: map[int32]Leadership{0: {Leader: 1, LeaderEpoch: 4, ISR: []int32{1, 2, 3}, ControllerEpoch: 1, Version: 7}}, Written: map[int32]int64{0: 100}}}})
 	}
 	for _, c := range []struct {
-		epochs [3]int64
-		want   string // "" no write
+		epochs [3]int64 // negative: power was lost before
+		want   string   // "" no write
 	}{
 		{[3]int64{10, 20, 30}, ""},
-		{[3]int64{110, 20, 30}, "set t-0 v7: leader 2 epoch 5 isr [2 3]"},
-		{[3]int64{10, 120, 30}, "set t-0 v7: leader 1 epoch 5 isr [1 3]"},
-		{[3]int64{110, 120, 30}, "set t-0 v7: leader 3 epoch 5 isr [3]"},
-		{[3]int64{110, 120, 130}, ""},
+		{[3]int64{110, 120, 30}, ""}, // their processes died, and 3 may be dead since
+		{[3]int64{-10, 20, 30}, ""},  // that was before
+		{[3]int64{-110, 20, 30}, "set t-0 v7: leader 2 epoch 5 isr [2 3]"},
+		{[3]int64{-110, 120, 30}, "set t-0 v7: leader 2 epoch 5 isr [2 3]"},
+		{[3]int64{10, -120, 30}, "set t-0 v7: leader 1 epoch 5 isr [1 3]"},
+		{[3]int64{-110, -120, 30}, "set t-0 v7: leader 3 epoch 5 isr [3]"},
+		{[3]int64{-110, -120, -130}, ""},
 	} {
-		plan := elected(Broker{ID: 1, Epoch: c.epochs[0]}, Broker{ID: 2, Epoch: c.epochs[1]}, Broker{ID: 3, Epoch: c.epochs[2]})
+		var brokers []Broker
+		for i, epoch := range c.epochs {
+			brokers = append(brokers, Broker{ID: int32(i + 1), Epoch: max(epoch, -epoch), PowerLost: epoch < 0})
+		}
+		plan := elected(brokers...)
 		got := ""
 		for _, w := range plan.Writes {
 			got += w.String()

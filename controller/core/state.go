@@ -238,16 +238,17 @@ func (s *State) topicChanged(b *batch, in Topic) {
 	}
 }
 
-// returned are the replicas in sync whose brokers registered after that was written: they were away while there was no controller that could
-// see it. They may have lost the ends of their logs, and must neither lead on under an epoch that others follow nor count as in sync, unless
-// nobody who stayed has what was acknowledged.
+// returned are the replicas in sync whose brokers registered after that was written, having lost power before: they were away while there was no
+// controller that could see it. They may lack the ends of their logs, and must neither lead on under an epoch that others follow nor count as in
+// sync, unless nobody else in sync is there. One whose process alone died lacks nothing, and counts: it may be the only one left, if those who seem
+// to have stayed are dead and their sessions are not over yet.
 func (s *State) returned(l Leadership, written int64) (out []int32) {
 	stayed := false
 	for _, id := range l.ISR {
 		br, alive := s.brokers[id]
 		switch {
 		case !alive || written == 0:
-		case br.Epoch > written:
+		case br.PowerLost && br.Epoch > written:
 			out = append(out, id)
 		default:
 			stayed = true

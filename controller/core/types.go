@@ -34,6 +34,8 @@ type Broker struct {
 	Epoch     int64
 	Rack      *string
 	Endpoints []Endpoint
+	// PowerLost: before this registration the ends of its logs may have been lost.
+	PowerLost bool
 }
 
 // Assignment is where a partition's replicas are, the preferred leader first.

@@ -233,9 +233,10 @@ func (l *loader) install() (groups, offsets int) {
 			all = append(all, s.apply(g, now, &out))
 		}
 	}
+	n := len(made) // from here on it is changed by requests
 	s.mu.Unlock()
 	for i := range all {
 		all[i].run()
 	}
-	return len(made), offsets
+	return n, offsets
 }

@@ -63,6 +63,7 @@ type Coordinator struct {
 	timers  *led.Timers
 	shards  *led.Set[*shard]
 	senders senders
+	askers  askers
 
 	lost, retries atomic.Int64 // see Stats
 }
@@ -70,7 +71,7 @@ type Coordinator struct {
 // New makes a coordinator that leads nothing yet.
 func New(opt Options) *Coordinator {
 	c := &Coordinator{opt: opt, timers: led.NewTimers(), shards: led.NewSet[*shard]()}
-	c.senders.queues = map[int32]*queue{}
+	c.senders.queues, c.askers.brokers = map[int32]*queue{}, map[int32]*asker{}
 	return c
 }
 

@@ -143,9 +143,10 @@ func (l *loader) install() (n int, ok bool) {
 			all = append(all, s.apply(t, now, &out))
 		}
 	}
+	n = len(l.txns) // from here on it is changed by requests
 	s.mu.Unlock()
 	for i := range all {
 		all[i].run()
 	}
-	return len(l.txns), true
+	return n, true
 }

@@ -2,8 +2,6 @@ package txn
 
 import (
 	"context"
-	"errors"
-	"strconv"
 	"sync"
 	"time"
 
@@ -11,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/coordinator/txn/fsm"
-	"gregor/wire/peer"
 )
 
 // errand is markers of one transaction on their way to their partitions, or to those of one broker.
@@ -161,7 +158,9 @@ func (q *senders) add(c *Coordinator, broker int32, e *errand) {
 	if to == nil {
 		to = &queue{wake: make(chan struct{}, 1)}
 		q.queues[broker] = to
-		c.shards.Go(func() { (&sender{c: c, broker: broker, q: to}).run(c.shards.Context()) })
+		c.shards.Go(func() {
+			(&sender{link: link{c: c, broker: broker, what: "-txn-marker-sender"}, q: to}).run(c.shards.Context())
+		})
 	}
 	to.errands = append(to.errands, e)
 	select {
@@ -186,12 +185,9 @@ func (q *senders) take(broker int32, from *queue, end bool) (batch []*errand, ov
 
 // sender is the goroutine of a queue, with its connection.
 type sender struct {
-	c      *Coordinator
-	broker int32
-	q      *queue
-	conn   *peer.Conn
-	addr   string
-	said   bool // that the broker cannot be reached
+	link
+	q    *queue
+	said bool // that the broker cannot be reached
 }
 
 func (s *sender) run(ctx context.Context) {
@@ -221,13 +217,6 @@ func (s *sender) run(ctx context.Context) {
 	}
 }
 
-func (s *sender) hangUp() {
-	if s.conn != nil {
-		_ = s.conn.Close()
-		s.conn = nil
-	}
-}
-
 // deliver sends a batch and tells what came of it.
 func (s *sender) deliver(ctx context.Context, batch []*errand) {
 	wanted := batch[:0]
@@ -239,9 +228,9 @@ func (s *sender) deliver(ctx context.Context, batch []*errand) {
 	if len(wanted) == 0 {
 		return
 	}
-	resp, err := s.exchange(ctx, request(wanted))
+	// The broker may wait for its followers as long as the time-out itself.
+	resp, err := s.exchange(ctx, request(wanted), s.c.opt.RequestTimeout+time.Second)
 	if err != nil {
-		s.hangUp()
 		if ctx.Err() == nil && !s.said {
 			s.said = true
 			s.c.opt.Log.Infof("Transaction markers for broker %d are sent again: %v", s.broker, err)
@@ -252,7 +241,7 @@ func (s *sender) deliver(ctx context.Context, batch []*errand) {
 		return
 	}
 	s.said = false
-	answers := index(resp)
+	answers := index(resp.(*kmsg.WriteTxnMarkersResponse))
 	for _, e := range wanted {
 		codes := make([]int16, len(e.m.Parts))
 		for i, tp := range e.m.Parts {
@@ -305,56 +294,4 @@ func index(resp *kmsg.WriteTxnMarkersResponse) map[answerKey]int16 {
 		}
 	}
 	return out
-}
-
-var errBrokerGone = errors.New("the broker is not alive")
-
-// maxAnswer bounds an answer: codes of maxErrands transactions with a thousand partitions each are less.
-const maxAnswer = 64 << 20
-
-// exchange asks the broker and waits for its answer, as long as it is alive and the time-out allows.
-func (s *sender) exchange(ctx context.Context, req *kmsg.WriteTxnMarkersRequest) (*kmsg.WriteTxnMarkersResponse, error) {
-	addr, ok := s.c.opt.Brokers.Endpoint(s.broker)
-	if !ok {
-		return nil, errBrokerGone
-	}
-	if s.conn != nil && s.addr != addr {
-		s.hangUp()
-	}
-	if s.conn == nil {
-		conn, err := peer.Dial(ctx, s.c.opt.Brokers.Dial, addr, "broker-"+strconv.Itoa(int(s.c.opt.Brokers.ID))+"-txn-marker-sender", s.c.opt.RequestTimeout)
-		if err != nil {
-			return nil, err
-		}
-		s.conn, s.addr = conn, addr
-	}
-	conn := s.conn
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if err := conn.Send(req.Key(), req.Version, req.AppendTo); err != nil {
-		return nil, err
-	}
-	// The broker may wait as long as that for the followers itself.
-	until := time.Now().Add(s.c.opt.RequestTimeout + time.Second)
-	for {
-		arrived, err := conn.Await(time.Now().Add(aliveCheck))
-		switch {
-		case err != nil:
-			return nil, err
-		case arrived:
-			body, err := conn.Receive(req.Key(), req.Version, maxAnswer)
-			if err != nil {
-				return nil, err
-			}
-			resp := kmsg.NewPtrWriteTxnMarkersResponse()
-			resp.Version = req.Version
-			return resp, resp.ReadFrom(body)
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case time.Now().After(until):
-			return nil, context.DeadlineExceeded
-		}
-		if now, ok := s.c.opt.Brokers.Endpoint(s.broker); !ok || now != s.addr {
-			return nil, errBrokerGone
-		}
-	}
 }

@@ -26,6 +26,9 @@ type remote struct {
 	dials    int
 	requests int
 	got      []kmsg.WriteTxnMarkersRequestMarker
+	// states answer DescribeTransactions; nil: the request is not known here, and the connection ends.
+	states map[string]kmsg.DescribeTransactionsResponseTransactionState
+	asked  []string
 }
 
 func (r *remote) serve(c net.Conn) {
@@ -40,6 +43,16 @@ func (r *remote) serve(c net.Conn) {
 			return
 		}
 		r.requests++
+		if binary.BigEndian.Uint16(frame) == 65 {
+			out, ok := r.describe(frame)
+			if !ok {
+				return
+			}
+			if _, err := c.Write(out); err != nil {
+				return
+			}
+			continue
+		}
 		body := frame[10+int(binary.BigEndian.Uint16(frame[8:])):]
 		req := kmsg.NewPtrWriteTxnMarkersRequest()
 		if err := req.ReadFrom(body); err != nil {
@@ -59,6 +72,27 @@ func (r *remote) serve(c net.Conn) {
 			return
 		}
 	}
+}
+
+func (r *remote) describe(frame []byte) ([]byte, bool) {
+	req := kmsg.NewPtrDescribeTransactionsRequest()
+	if err := req.ReadFrom(frame[11+int(binary.BigEndian.Uint16(frame[8:])):]); err != nil || r.states == nil {
+		return nil, false
+	}
+	resp := kmsg.NewPtrDescribeTransactionsResponse()
+	for _, id := range req.TransactionalIDs {
+		r.asked = append(r.asked, id)
+		s, ok := r.states[id]
+		if !ok {
+			s.ErrorCode = kerr.TransactionalIDNotFound.Code
+		}
+		s.TransactionalID = id
+		resp.TransactionStates = append(resp.TransactionStates, s)
+	}
+	out := append([]byte{0, 0, 0, 0}, frame[4:8]...)
+	out = resp.AppendTo(append(out, 0))
+	binary.BigEndian.PutUint32(out, uint32(len(out)-4))
+	return out, true
 }
 
 func (r *remote) respond(req *kmsg.WriteTxnMarkersRequest) *kmsg.WriteTxnMarkersResponse {
@@ -225,5 +259,65 @@ func TestMarkersOfAPartitionThatIsGivenUpAreNotSent(t *testing.T) {
 		if n == 0 || two.requests != n {
 			t.Errorf("%d requests before the resignation, %d after it", n, two.requests-n)
 		}
+	})
+}
+
+func TestAnotherCoordinatorIsAskedAboutAnID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cl, two := newCluster(), new(remote)
+		cl.connect(two, new(remote))
+		a, p := tp("t", 1), fsm.Producer{ID: 7, Epoch: 2}
+		two.states = map[string]kmsg.DescribeTransactionsResponseTransactionState{
+			"open": {State: "Ongoing", ProducerID: 7, ProducerEpoch: 2, Topics: []kmsg.DescribeTransactionsResponseTransactionStateTopic{{Topic: "t", Partitions: []int32{0, 1}}}},
+			"over": {State: "CompleteCommit", ProducerID: 7, ProducerEpoch: 2}, "moved": {ErrorCode: kerr.NotCoordinator.Code}, "strange": {State: "Undecided"},
+		}
+		c, stop := start(t, testOptions(cl), new(ledtest.Log))
+		defer stop()
+		if _, known := c.Ask("open"); known {
+			t.Error("without a coordinator something is known")
+		}
+		cl.lead(2, tp("__transaction_state", 0))
+		for id, want := range map[string]Verdict{"open": Within, "over": Without, "nobody": Without, "moved": Unknown, "strange": Unknown} {
+			d, known := c.Ask(id)
+			got := Unknown
+			if known {
+				got = d.Verify(p, a)
+			}
+			if got != want {
+				t.Errorf("%s: %v, want %v", id, got, want)
+			}
+		}
+		d, _ := c.Ask("open")
+		if d.Verify(p, tp("t", 2)) != Without || d.Verify(fsm.Producer{ID: 7, Epoch: 3}, a) != Without {
+			t.Error("another partition or epoch is within")
+		}
+		// One that does not know the question is left alone for a while.
+		two.states = nil
+		for range 3 {
+			if _, known := c.Ask("open"); known {
+				t.Error("a broker that knows nothing of it answers")
+			}
+		}
+		n := two.requests
+		time.Sleep(firstDeaf + time.Second)
+		c.Ask("open")
+		synctest.Wait()
+		if n != 7 || two.requests != 8 {
+			t.Errorf("%d requests, then %d", n, two.requests)
+		}
+		// One that is silent holds nobody up for long.
+		time.Sleep(3 * firstDeaf)
+		two.states = map[string]kmsg.DescribeTransactionsResponseTransactionState{}
+		two.silent = true
+		cl.dial = func(context.Context, string, string) (net.Conn, error) {
+			mine, theirs := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, theirs) }()
+			return mine, nil
+		}
+		begun := time.Now()
+		if _, known := c.Ask("open"); known || time.Since(begun) > askTimeout {
+			t.Errorf("known %v after %v", known, time.Since(begun))
+		}
+		time.Sleep(2 * askTimeout)
 	})
 }

@@ -68,7 +68,7 @@ func (c *Cluster) StartBank(ctx context.Context, topic string, o BankOptions) (*
 			b.newest[p] = append(b.newest[p], -1)
 		}
 	}
-	reader, err := kgo.NewClient(append(ClientOptions(), c.Seeds(), kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+	reader, err := kgo.NewClient(c.clientOptions(kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(250*time.Millisecond), kgo.ClientID("bank-reader"))...)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (c *Cluster) StartBank(ctx context.Context, topic string, o BankOptions) (*
 }
 
 func (b *Bank) client(id int) (*kgo.Client, error) {
-	return kgo.NewClient(append(ClientOptions(), b.c.Seeds(), kgo.TransactionalID(fmt.Sprintf("%s-teller-%d", b.topic, id)), kgo.DefaultProduceTopic(b.topic),
+	return kgo.NewClient(b.c.clientOptions(kgo.TransactionalID(fmt.Sprintf("%s-teller-%d", b.topic, id)), kgo.DefaultProduceTopic(b.topic),
 		kgo.TransactionTimeout(10*time.Second), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.RecordDeliveryTimeout(20*time.Second),
 		kgo.ClientID("teller"))...)
 }

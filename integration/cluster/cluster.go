@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -41,6 +42,8 @@ type Cluster struct {
 	}
 	// Client asks any broker; it knows all of them.
 	Client *kgo.Client
+	// Options are those of other clients, instead of the addresses of Nodes: for clusters that are no processes.
+	Options []kgo.Opt
 }
 
 // Node is one of the brokers.
@@ -105,6 +108,14 @@ func ClientOptions() []kgo.Opt {
 		kgo.ProduceRequestTimeout(5 * time.Second), kgo.RequestTimeoutOverhead(3 * time.Second), kgo.DialTimeout(2 * time.Second),
 		kgo.UnknownTopicRetries(-1), kgo.RetryTimeout(10 * time.Second),
 	}
+}
+
+// clientOptions are those of a client that knows all brokers.
+func (c *Cluster) clientOptions(more ...kgo.Opt) []kgo.Opt {
+	if c.Options != nil {
+		return append(slices.Clone(c.Options), more...)
+	}
+	return append(append(ClientOptions(), c.Seeds()), more...)
 }
 
 // Seeds are the addresses for clients.

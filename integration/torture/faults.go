@@ -146,6 +146,9 @@ func (t *torture) revive(n *cluster.Node) {
 func tear(t *torture, r *rand.Rand) (string, func(context.Context) error) {
 	n, role := t.victim(r)
 	n.Kill()
+	if err := reboot(n.LogDir()); err != nil {
+		t.problem("broker %d: %v", n.ID, err)
+	}
 	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
 	defer cancel()
 	when := "at once"
@@ -169,6 +172,24 @@ func tear(t *torture, r *rand.Rand) (string, func(context.Context) error) {
 		}
 	}
 	return fmt.Sprintf("kill -9 of broker %d, %s, and the ends of logs damaged %s: %v", n.ID, role, when, torn), n.Start
+}
+
+// reboot makes a broker of Gregor's see that its machine was started anew: in the second line it has noted when it was.
+func reboot(dir string) error {
+	name := filepath.Join(dir, ".gregor.session")
+	b, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // of Apache's
+	}
+	if err != nil {
+		return err
+	}
+	lines := strings.SplitAfter(string(b), "\n")
+	if len(lines) < 3 {
+		return fmt.Errorf("%s holds %q", name, b)
+	}
+	lines[1] = "another\n"
+	return os.WriteFile(name, []byte(strings.Join(lines, "")), 0o644)
 }
 
 // tearLog damages the end of a partition's last segment, but nothing that is flushed.

@@ -170,7 +170,7 @@ func fill(ctx context.Context, s *sim, r *rand.Rand) (string, func()) {
 
 // reassign gives a partition three brokers in another order.
 func reassign(ctx context.Context, s *sim, r *rand.Rand) (string, func()) {
-	p := int32(r.IntN(partitions))
+	p := int32(r.IntN(s.partitions()))
 	var to []int32
 	for _, i := range r.Perm(machines)[:replicas] {
 		to = append(to, int32(i+1))

@@ -167,6 +167,9 @@ func (h *Host) Listen(_, addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// refusal is how long it takes to learn that nobody listens.
+const refusal = 200 * time.Microsecond
+
 // Dial is net.Dialer.DialContext of a process.
 func (h *Host) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	n := h.n
@@ -193,6 +196,15 @@ func (h *Host) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 		case n.cut[link{h.name, to}] || n.cut[link{to, h.name}] || n.dark[to]:
 			n.changed.Wait()
 		case l == nil:
+			// The answer takes its time here too: somebody who tries again at once would keep time from passing.
+			n.mu.Unlock()
+			wait := time.NewTimer(refusal)
+			select {
+			case <-wait.C:
+			case <-ctx.Done():
+				wait.Stop()
+			}
+			n.mu.Lock()
 			err = syscall.ECONNREFUSED
 		default:
 			return n.connect(h, l), nil

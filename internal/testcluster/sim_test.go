@@ -40,7 +40,8 @@ type sim struct {
 	zk    *zookeeper
 	nodes []*node
 	c     *cluster.Cluster // the client's side
-	load  *cluster.Load
+	load  cluster.Workload
+	bank  bool           // the load is transactions
 	wg    sync.WaitGroup // what goes on beside the test, dying processes too
 	began time.Time
 
@@ -150,7 +151,7 @@ func (s *sim) run(lasts time.Duration) {
 		return
 	}
 	defer admin.Close()
-	s.c = &cluster.Cluster{Client: admin}
+	s.c = &cluster.Cluster{Client: admin, Options: s.client("clients")}
 	ctx := context.Background()
 	if err := s.prepare(ctx); err != nil {
 		s.problem("%v", err)
@@ -197,21 +198,37 @@ func (s *sim) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var spread [][]int32
-	for p := range partitions {
-		var ids []int32
-		for i := range replicas {
-			ids = append(ids, int32((p+i)%machines+1))
-		}
-		spread = append(spread, ids)
+	if s.bank {
+		return s.openBank(ctx, limit)
 	}
-	if err := s.c.CreateTopic(limit, topic, spread, nil); err != nil {
+	if err := s.c.CreateTopic(limit, topic, spread(partitions), nil); err != nil {
 		return err
 	}
 	small := kgo.ProducerBatchMaxBytes(10_000) // a segment holds a few
 	s.load, err = cluster.StartLoad(ctx, append(s.client("clients"), small), topic, partitions, cluster.LoadOptions{Producers: 2, Readers: 1, PerSecond: 40,
 		Codecs: []kgo.CompressionCodec{kgo.NoCompression(), kgo.Lz4Compression()}})
 	return err
+}
+
+// openBank has money transferred between two partitions, each transfer a transaction; the topic of the faults is the same.
+func (s *sim) openBank(ctx, limit context.Context) (err error) {
+	if err := s.c.CreateTopic(limit, topic, spread(2), nil); err != nil {
+		return err
+	}
+	s.load, err = s.c.StartBank(ctx, topic, cluster.BankOptions{Tellers: 3, PerSecond: 8, Seed: s.seed})
+	return err
+}
+
+// spread puts each of n partitions on three machines.
+func spread(n int) (all [][]int32) {
+	for p := range n {
+		var ids []int32
+		for i := range replicas {
+			ids = append(ids, int32((p+i)%machines+1))
+		}
+		all = append(all, ids)
+	}
+	return all
 }
 
 // recover waits until every replica is in sync, and complains when that takes too long.
@@ -381,7 +398,7 @@ func readLog(fsys vfs.FS, dir string) ([]byte, error) {
 
 // leaders are the brokers that lead partitions of the topic, as a client sees it.
 func (s *sim) victim(ctx context.Context, r *rand.Rand) (*node, string) {
-	kind, any, p := r.IntN(3), s.nodes[r.IntN(machines)], r.IntN(partitions)
+	kind, any, p := r.IntN(3), s.nodes[r.IntN(machines)], r.IntN(s.partitions())
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	v, err := s.c.View(ctx, 0, topic)
@@ -393,6 +410,14 @@ func (s *sim) victim(ctx context.Context, r *rand.Rand) (*node, string) {
 		return s.nodes[v.Partitions[p].Leader-1], fmt.Sprintf("which leads partition %d", p)
 	}
 	return any, "any"
+}
+
+// partitions is how many the topic has.
+func (s *sim) partitions() int {
+	if s.bank {
+		return 2
+	}
+	return partitions
 }
 
 func pause(ctx context.Context, d time.Duration) {

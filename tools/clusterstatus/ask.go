@@ -61,7 +61,7 @@ func (f *findings) zookeeper(ctx context.Context, connect string, asked bool) *z
 		patience = time.Until(end)
 	}
 	var mu sync.Mutex
-	zk, err := zkmeta.Dial(ctx, zkmeta.Options{Connect: connect, SessionTimeout: 10 * time.Second, ConnectTimeout: patience, Log: quiet})
+	zk, err := zkmeta.Dial(ctx, zkmeta.Options{Connect: connect, SessionTimeout: 10 * time.Second, ConnectTimeout: patience, MustExist: true, Log: quiet})
 	if err != nil && !asked {
 		f.notes = append(f.notes, "ZooKeeper at "+connect+", as the brokers name it, is not within reach from here: since when brokers are there, and the controller is one, is not known; --zookeeper gives another address")
 		return nil

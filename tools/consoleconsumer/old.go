@@ -136,7 +136,7 @@ func (z *oldConsumer) open(stderr io.Writer) (source, error) {
 }
 
 func (z *oldConsumer) inZooKeeper(ctx context.Context, f func(context.Context, *zkmeta.Client) error) error {
-	zk, err := zkmeta.Dial(ctx, zkmeta.Options{Connect: z.opt.ZooKeeper, SessionTimeout: z.opt.SessionTimeout, ConnectTimeout: z.opt.ConnectTimeout})
+	zk, err := zkmeta.Dial(ctx, zkmeta.Options{Connect: z.opt.ZooKeeper, SessionTimeout: z.opt.SessionTimeout, ConnectTimeout: z.opt.ConnectTimeout, MustExist: true})
 	if err != nil {
 		return err
 	}

@@ -77,11 +77,15 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if r.finished() {
 		s.Direct = map[int32]kgo.Offset{} // Java's joins with its first poll, which there is none of
 	}
+	// Before there is a consumer: it joins its group at once, and who sees that may end this command.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	r.consumer, err = cfg.NewConsumer(s)
 	if err != nil {
 		return kclient.Uncaught(stderr, err)
 	}
-	return r.main()
+	return r.main(signals)
 }
 
 func properties(o *argparse.Options) (kclient.Config, error) {
@@ -118,12 +122,9 @@ type run struct {
 	consumed int64
 }
 
-func (r *run) main() int {
+func (r *run) main(signals chan os.Signal) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
 	code := make(chan int, 1)
 	go func() {
 		select {

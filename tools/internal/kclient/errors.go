@@ -203,10 +203,18 @@ func Uncaught(w io.Writer, err error) int {
 	return 1
 }
 
-// PrintTrace shows an error as Java's printStackTrace does, without the stack.
+// PrintTrace shows an error as Java's printStackTrace does, without the stack. An error that is none of Java's has said all itself.
 func PrintTrace(w io.Writer, err error) {
 	fmt.Fprintln(w, trace(err))
-	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
-		fmt.Fprintln(w, "Caused by: "+trace(cause))
+	for {
+		switch err.(type) { //nolint:errorlint // one cause after the other
+		case *APIError, *CausedError:
+			err = errors.Unwrap(err)
+		default:
+			return
+		}
+		if err != nil {
+			fmt.Fprintln(w, "Caused by: "+trace(err))
+		}
 	}
 }

@@ -100,7 +100,7 @@ func Open(ctx context.Context, opt Options) (*Consumer, error) {
 	quiet.SetOutput(io.Discard)
 	c := &Consumer{opt: opt, wake: make(chan struct{}, 1), positions: map[kclient.TopicPartition]position{},
 		member: member{id: id, pattern: opt.Pattern, subscription: map[string]int{opt.Filter: 1}}}
-	c.zk, err = zkmeta.Dial(ctx, zkmeta.Options{Connect: opt.ZooKeeper, SessionTimeout: opt.SessionTimeout, ConnectTimeout: opt.ConnectTimeout, Log: quiet})
+	c.zk, err = zkmeta.Dial(ctx, zkmeta.Options{Connect: opt.ZooKeeper, SessionTimeout: opt.SessionTimeout, ConnectTimeout: opt.ConnectTimeout, MustExist: true, Log: quiet})
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (c *Consumer) resetOffset() kgo.Offset {
 // servers are the brokers that are registered.
 func (c *Consumer) servers(ctx context.Context) (string, error) {
 	found, err := c.zk.Brokers(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, zkmeta.ErrNoNode) {
 		return "", err
 	}
 	var out []string
