@@ -104,14 +104,14 @@ var worlds = []world{
 	{name: "usual", config: map[string]string{"auto.create.topics.enable": "true", "log.retention.ms": "-1"}, dirs: 1, cases: func() []Case {
 		return slices.Concat(topicCases(), configCases(), produceCases(), fetchCases(), offsetCases(), fieldCases(), wireCases(), waitCases(), controlCases())
 	}},
-	{name: "failing", config: map[string]string{"auto.create.topics.enable": "false", "delete.topic.enable": "false",
+	{name: "failing", config: map[string]string{"auto.create.topics.enable": "false", "log.retention.ms": "-1", "delete.topic.enable": "false",
 		"replica.high.watermark.checkpoint.interval.ms": "300"}, dirs: 2, cases: failingCases},
 	{name: "groups", config: map[string]string{"offsets.topic.num.partitions": "3", "group.initial.rebalance.delay.ms": "0"}, dirs: 1, cases: groupCases},
 	{name: "formats", config: map[string]string{"log.retention.ms": "-1"}, dirs: 1, cases: legacyCases},
 	{name: "transactions", config: map[string]string{"offsets.topic.num.partitions": "3", "transaction.state.log.num.partitions": "3",
 		"group.initial.rebalance.delay.ms": "0", "transaction.max.timeout.ms": "60000", "auto.create.topics.enable": "false",
-		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200"}, dirs: 1, cases: txnCases},
-	{name: "deposed", config: map[string]string{"auto.create.topics.enable": "true", "default.replication.factor": "3"}, dirs: 1, cases: deposedCases},
+		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200", "log.retention.ms": "-1"}, dirs: 1, cases: txnCases},
+	{name: "deposed", config: map[string]string{"auto.create.topics.enable": "true", "default.replication.factor": "3", "log.retention.ms": "-1"}, dirs: 1, cases: deposedCases},
 }
 
 func (b *Broker) topic(name string, version int16) string {

@@ -153,107 +153,134 @@ func everyFormatCases() []Case {
 
 // oddSetCases are sets that a broker refuses, or puts right.
 func oddSetCases() []Case {
+	var cases []Case
+	for format := range formats {
+		for magic := byte(0); magic < 2; magic++ {
+			odd := func(name, kind string, records func() []byte) {
+				cases = append(cases, toFormat(fmt.Sprintf("odd v%d: %s", magic, name), kind, format, 2, 2, records))
+			}
+			oddMessages(magic, odd)
+			oddCompressed(magic, odd)
+		}
+		oddNumbers(func(name, kind string, records func() []byte) {
+			cases = append(cases, toFormat(name, kind, format, 2, 2, records))
+		})
+		cases = append(cases, oddBatches(format)...)
+	}
+	slices.SortStableFunc(cases, func(a, b Case) int { return strings.Compare(a.Name, b.Name) }) // a map's order is not both brokers'
+	return cases
+}
+
+// keyed is a message of the key k and the value v.
+func keyed(magic, attrs byte) []byte {
+	return message(magic, attrs, 0, past, []byte("k"), []byte("v"))
+}
+
+// holding is a gzip message that holds a set.
+func holding(magic byte, set []byte) []byte { return wrapped(magic, compress.Gzip, 0, past, set) }
+
+func just(b []byte) func() []byte       { return func() []byte { return b } }
+func join(sets ...[]byte) func() []byte { return just(slices.Concat(sets...)) }
+
+// oddMessages are sets of plain messages.
+func oddMessages(magic byte, odd func(name, kind string, records func() []byte)) {
 	k, val := []byte("k"), []byte("v")
-	one := func(magic, attrs byte) []byte { return message(magic, attrs, 0, past, k, val) }
-	bad := one(1, 0)
+	bad := keyed(1, 0)
 	bad[len(bad)-1] ^= 1
+	odd("two messages", "plain", join(keyed(magic, 0), keyed(magic, 0)))
+	odd("bad crc in the second", "plain", join(keyed(magic, 0), bad))
+	odd("cut in the second", "plain", join(keyed(magic, 0), bad[:20]))
+	odd("another format in the second", "plain", join(keyed(magic, 0), keyed(1-magic, 0)))
+	odd("a v2 batch in the second", "plain", join(keyed(magic, 0), plain("a").encode()))
+	odd("behind a v2 batch", "plain", join(plain("a").encode(), keyed(magic, 0)))
+	for codec := byte(4); codec <= 7; codec++ {
+		odd(fmt.Sprintf("codec %d", codec), "plain", just(keyed(magic, codec)))
+	}
+	odd("unknown attributes", "plain", just(keyed(magic, 0xf0)))
+	odd("LogAppendTime", "plain", just(keyed(magic, 8)))
+	odd("LogAppendTime", "stamp", just(keyed(magic, 8)))
+	odd("LogAppendTime, compressed", "plain", just(message(magic, 9, 0, past, nil, holding(magic, keyed(magic, 0))[18+int(magic)*8+8:])))
+	odd("no time", "plain", just(message(magic, 0, 0, -1, k, val)))
+	odd("time before 1970", "plain", just(message(magic, 0, 0, -7, k, val)))
+	odd("time before 1970, compressed", "plain", just(holding(magic, message(magic, 0, 0, -7, k, val))))
+	odd("too old", "time", just(keyed(magic, 0)))
+	odd("too old, compressed", "time", just(holding(magic, keyed(magic, 0))))
+	odd("no time with a limit", "time", just(message(magic, 0, 0, -1, k, val)))
+	odd("null key", "compact", join(keyed(magic, 0), message(magic, 0, 1, past, nil, val)))
+	odd("null key, compressed", "compact", just(holding(magic, slices.Concat(keyed(magic, 0), message(magic, 0, 1, past, nil, val)))))
+	odd("keys", "compact", join(keyed(magic, 0), keyed(magic, 0)))
+	odd("null value", "compact", just(message(magic, 0, 0, past, k, nil)))
+	odd("keys, compressed", "compact", just(holding(magic, keyed(magic, 0))))
+	odd("max.message.bytes reached", "small", just(message(magic, 0, 0, past, k, make([]byte, 200-27-int(magic)*8))))
+	odd("max.message.bytes exceeded", "small", just(message(magic, 0, 0, past, k, make([]byte, 200-26-int(magic)*8))))
+}
+
+// oddCompressed are sets with compressed messages.
+func oddCompressed(magic byte, odd func(name, kind string, records func() []byte)) {
+	odd("two compressed", "plain", join(holding(magic, keyed(magic, 0)), holding(magic, keyed(magic, 0))))
+	odd("a plain and a compressed", "plain", join(keyed(magic, 0), holding(magic, keyed(magic, 0))))
+	odd("a compressed null", "plain", just(message(magic, 1, 0, past, nil, nil)))
+	odd("compressed garbage", "plain", just(message(magic, 1, 0, past, nil, []byte("this is no gzip at all"))))
+	odd("snappy garbage", "plain", just(message(magic, 2, 0, past, nil, []byte("this is no snappy at all"))))
+	odd("lz4 garbage", "plain", just(message(magic, 3, 0, past, nil, []byte("this is no lz4 at all"))))
+	odd("holds nothing", "plain", just(holding(magic, nil)))
+	odd("holds a compressed one", "plain", just(holding(magic, keyed(magic, 1))))
+	odd("holds another format", "plain", just(holding(magic, keyed(1-magic, 0))))
+	odd("holds a bad crc", "plain", just(holding(magic, append(keyed(magic, 0)[:12:12], slices.Concat([]byte{1, 2, 3, 4}, keyed(magic, 0)[16:])...))))
+	odd("holds a size below any", "plain", just(holding(magic, append(make([]byte, 11), 5))))
+	odd("holds a cut one", "plain", just(holding(magic, slices.Concat(keyed(magic, 0), keyed(magic, 0)[:20]))))
+	odd("lz4 with the other format's checksum", "plain", func() []byte {
+		codec := compress.LZ4
+		if magic == 1 {
+			codec = compress.LZ4V0
+		}
+		packed, err := compress.Compress(nil, codec, keyed(magic, 0))
+		if err != nil {
+			panic(err)
+		}
+		return message(magic, 3, 0, past, nil, packed)
+	})
+}
+
+// oddNumbers are compressed v1 messages with offsets of every kind.
+func oddNumbers(to func(name, kind string, records func() []byte)) {
 	numbered := func(outer int64, offsets ...int64) func() []byte {
 		return func() []byte {
 			var set []byte
 			for i, o := range offsets {
-				set = append(set, message(1, 0, o, past+int64(i), k, val)...)
+				set = append(set, message(1, 0, o, past+int64(i), []byte("k"), []byte("v"))...)
 			}
 			return wrapped(1, compress.Snappy, outer, past, set)
 		}
 	}
-	just := func(b []byte) func() []byte { return func() []byte { return b } }
-	join := func(sets ...[]byte) func() []byte { return just(slices.Concat(sets...)) }
-	var cases []Case
-	for format := range formats {
-		to := func(name, kind string, records func() []byte) {
-			cases = append(cases, toFormat(name, kind, format, 2, 2, records))
-		}
-		for magic := byte(0); magic < 2; magic++ {
-			zip := func(set []byte) []byte { return wrapped(magic, compress.Gzip, 0, past, set) }
-			odd := func(name, kind string, records func() []byte) {
-				to(fmt.Sprintf("odd v%d: %s", magic, name), kind, records)
-			}
-			odd("two messages", "plain", join(one(magic, 0), one(magic, 0)))
-			odd("bad crc in the second", "plain", join(one(magic, 0), bad))
-			odd("cut in the second", "plain", join(one(magic, 0), bad[:20]))
-			odd("another format in the second", "plain", join(one(magic, 0), one(1-magic, 0)))
-			odd("a v2 batch in the second", "plain", join(one(magic, 0), plain("a").encode()))
-			odd("behind a v2 batch", "plain", join(plain("a").encode(), one(magic, 0)))
-			for codec := byte(4); codec <= 7; codec++ {
-				odd(fmt.Sprintf("codec %d", codec), "plain", just(one(magic, codec)))
-			}
-			odd("unknown attributes", "plain", just(one(magic, 0xf0)))
-			odd("LogAppendTime", "plain", just(one(magic, 8)))
-			odd("LogAppendTime", "stamp", just(one(magic, 8)))
-			odd("LogAppendTime, compressed", "plain", just(message(magic, 9, 0, past, nil, zip(one(magic, 0))[18+int(magic)*8+8:])))
-			odd("no time", "plain", just(message(magic, 0, 0, -1, k, val)))
-			odd("time before 1970", "plain", just(message(magic, 0, 0, -7, k, val)))
-			odd("time before 1970, compressed", "plain", just(zip(message(magic, 0, 0, -7, k, val))))
-			odd("too old", "time", just(one(magic, 0)))
-			odd("too old, compressed", "time", just(zip(one(magic, 0))))
-			odd("no time with a limit", "time", just(message(magic, 0, 0, -1, k, val)))
-			odd("null key", "compact", join(one(magic, 0), message(magic, 0, 1, past, nil, val)))
-			odd("null key, compressed", "compact", just(zip(slices.Concat(one(magic, 0), message(magic, 0, 1, past, nil, val)))))
-			odd("keys", "compact", join(one(magic, 0), one(magic, 0)))
-			odd("null value", "compact", just(message(magic, 0, 0, past, k, nil)))
-			odd("keys, compressed", "compact", just(zip(one(magic, 0))))
-			odd("max.message.bytes reached", "small", just(message(magic, 0, 0, past, k, make([]byte, 200-27-int(magic)*8))))
-			odd("max.message.bytes exceeded", "small", just(message(magic, 0, 0, past, k, make([]byte, 200-26-int(magic)*8))))
-			odd("two compressed", "plain", join(zip(one(magic, 0)), zip(one(magic, 0))))
-			odd("a plain and a compressed", "plain", join(one(magic, 0), zip(one(magic, 0))))
-			odd("a compressed null", "plain", just(message(magic, 1, 0, past, nil, nil)))
-			odd("compressed garbage", "plain", just(message(magic, 1, 0, past, nil, []byte("this is no gzip at all"))))
-			odd("snappy garbage", "plain", just(message(magic, 2, 0, past, nil, []byte("this is no snappy at all"))))
-			odd("lz4 garbage", "plain", just(message(magic, 3, 0, past, nil, []byte("this is no lz4 at all"))))
-			odd("holds nothing", "plain", just(zip(nil)))
-			odd("holds a compressed one", "plain", just(zip(one(magic, 1))))
-			odd("holds another format", "plain", just(zip(one(1-magic, 0))))
-			odd("holds a bad crc", "plain", just(zip(append(one(magic, 0)[:12:12], slices.Concat([]byte{1, 2, 3, 4}, one(magic, 0)[16:])...))))
-			odd("holds a size below any", "plain", just(zip(append(make([]byte, 11), 5))))
-			odd("holds a cut one", "plain", just(zip(slices.Concat(one(magic, 0), one(magic, 0)[:20]))))
-			odd("lz4 with the other format's checksum", "plain", func() []byte {
-				codec := compress.LZ4
-				if magic == 1 {
-					codec = compress.LZ4V0
-				}
-				packed, err := compress.Compress(nil, codec, one(magic, 0))
-				if err != nil {
-					panic(err)
-				}
-				return message(magic, 3, 0, past, nil, packed)
-			})
-		}
-		to("odd v1: inner offsets right", "plain", numbered(2, 0, 1, 2))
-		to("odd v1: outer offset 0", "plain", numbered(0, 0, 1, 2))
-		to("odd v1: inner offsets 0", "plain", numbered(0, 0, 0, 0))
-		to("odd v1: inner offsets from 1", "plain", numbered(3, 1, 2, 3))
-		to("odd v1: outer offset large", "plain", numbered(50, 0, 1, 2))
-		to("odd v1: outer offset too small", "plain", numbered(1, 0, 1, 2))
-		to("odd v1: a gap", "plain", numbered(5, 0, 1, 5))
-		to("odd v1: descending", "plain", numbered(0, 2, 1, 0))
-		for name, edit := range map[string]func(b *batch){
-			"headers":            func(b *batch) { b.records[0].headers = [][2][]byte{{[]byte("h"), []byte("v")}} },
-			"time before 1970":   func(b *batch) { b.records[0].time = -7 },
-			"no time":            func(b *batch) { b.records[0].time = -1 },
-			"idempotent":         func(b *batch) { b.pid, b.epoch, b.seq = 7000, 0, 0 },
-			"null key and value": func(b *batch) { b.records[0].key, b.records[0].value = nil, nil },
-			"control batch":      func(b *batch) { b.attrs = 0x20 },
-			"count too large":    func(b *batch) { b.count = ptr(int32(4)) },
-			"bad crc":            func(b *batch) { b.badCRC = true },
-			"LogAppendTime":      func(b *batch) { b.attrs = 8 },
-			"base offset 5":      func(b *batch) { b.base = 5 },
-			"codec 6":            func(b *batch) { b.attrs = 6 },
-		} {
-			cases = append(cases, toFormat("odd v2: "+name, "plain", format, 8, 8, plain("a", "b").with(edit).encode))
-			cases = append(cases, toFormat("odd v2: compressed, "+name, "plain", format, 8, 8, plain("a", "b").with(func(b *batch) { b.codec = compress.LZ4 }).with(edit).encode))
-		}
+	to("odd v1: inner offsets right", "plain", numbered(2, 0, 1, 2))
+	to("odd v1: outer offset 0", "plain", numbered(0, 0, 1, 2))
+	to("odd v1: inner offsets 0", "plain", numbered(0, 0, 0, 0))
+	to("odd v1: inner offsets from 1", "plain", numbered(3, 1, 2, 3))
+	to("odd v1: outer offset large", "plain", numbered(50, 0, 1, 2))
+	to("odd v1: outer offset too small", "plain", numbered(1, 0, 1, 2))
+	to("odd v1: a gap", "plain", numbered(5, 0, 1, 5))
+	to("odd v1: descending", "plain", numbered(0, 2, 1, 0))
+}
+
+// oddBatches are v2 batches with what the old formats have no place for.
+func oddBatches(format int) (cases []Case) {
+	for name, edit := range map[string]func(b *batch){
+		"headers":            func(b *batch) { b.records[0].headers = [][2][]byte{{[]byte("h"), []byte("v")}} },
+		"time before 1970":   func(b *batch) { b.records[0].time = -7 },
+		"no time":            func(b *batch) { b.records[0].time = -1 },
+		"idempotent":         func(b *batch) { b.pid, b.epoch, b.seq = 7000, 0, 0 },
+		"null key and value": func(b *batch) { b.records[0].key, b.records[0].value = nil, nil },
+		"control batch":      func(b *batch) { b.attrs = 0x20 },
+		"count too large":    func(b *batch) { b.count = ptr(int32(4)) },
+		"bad crc":            func(b *batch) { b.badCRC = true },
+		"LogAppendTime":      func(b *batch) { b.attrs = 8 },
+		"base offset 5":      func(b *batch) { b.base = 5 },
+		"codec 6":            func(b *batch) { b.attrs = 6 },
+	} {
+		cases = append(cases, toFormat("odd v2: "+name, "plain", format, 8, 8, plain("a", "b").with(edit).encode))
+		cases = append(cases, toFormat("odd v2: compressed, "+name, "plain", format, 8, 8, plain("a", "b").with(func(b *batch) { b.codec = compress.LZ4 }).with(edit).encode))
 	}
-	slices.SortStableFunc(cases, func(a, b Case) int { return strings.Compare(a.Name, b.Name) }) // a map's order is not both brokers'
 	return cases
 }
 
