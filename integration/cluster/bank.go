@@ -138,6 +138,9 @@ func (b *Bank) transfer(ctx context.Context, cl *kgo.Client, id int, n int64, r 
 	if err := cl.BeginTransaction(); err != nil {
 		return aborted, nil
 	}
+	if _, _, err := cl.ProducerID(ctx); err != nil { // before two partitions need it: the client holds a mutex while it asks, and a bubble stands still
+		return aborted, nil
+	}
 	half := func(p int32) *kgo.Record {
 		sum := amount
 		if p == 0 {
