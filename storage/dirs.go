@@ -252,7 +252,7 @@ func (m *Manager) SyncRemovals() error {
 	return errors.Join(errs...)
 }
 
-// Unclean says whether a directory with logs was opened that nobody had closed cleanly.
+// Unclean says whether a directory was opened that had been in use and that nobody had closed cleanly.
 func (m *Manager) Unclean() bool { return m.unclean.Load() }
 
 // DirSpace is how many bytes are free, and how many there are, where a directory lies.

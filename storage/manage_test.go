@@ -687,3 +687,38 @@ func TestADeletedLogDoesNotComeBack(t *testing.T) {
 		t.Error("it is back")
 	}
 }
+
+// A directory that was in use and not closed is unclean even if no log is in it: their directories may have gone with a loss of power.
+func TestUncleanDirectories(t *testing.T) {
+	mem := vfs.NewMem()
+	open := func(fsys vfs.FS) *Manager {
+		m, err := Open(context.Background(), Options{FS: fsys, Dirs: []string{"/data"}, Defaults: DefaultConfig()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	first := open(mem)
+	if first.Unclean() {
+		t.Error("a new directory")
+	}
+	if err := first.WriteBrokerMetadata(BrokerMetadata{BrokerID: 0, ClusterID: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.GetOrCreate(TopicPartition{Topic: "t"}, DefaultConfig(), true); err != nil {
+		t.Fatal(err)
+	}
+	after := open(mem.CrashClone())
+	defer after.Close(context.Background())
+	if _, there := after.Get(TopicPartition{Topic: "t"}); there || !after.Unclean() {
+		t.Errorf("after a loss of power: the log is there %t, unclean %t", there, after.Unclean())
+	}
+	if err := first.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	again := open(mem)
+	defer again.Close(context.Background())
+	if again.Unclean() {
+		t.Error("after a clean stop")
+	}
+}

@@ -223,6 +223,8 @@ func (m *Manager) loadDir(ctx context.Context, d *logDir, done, total *atomic.In
 	}
 	if clean {
 		m.log.Infof("Skipping recovery for all logs in %s since clean shutdown file was found", d.path)
+	} else if _, err := m.fs.Stat(filepath.Join(d.path, "meta.properties")); err == nil && len(names) == 0 {
+		m.unclean.Store(true) // it was in use: its logs may have gone with a loss of power before their directories were synced
 	} else if len(names) > 0 {
 		m.unclean.Store(true)
 		m.log.Infof("Attempting recovery for all logs in %s since no clean shutdown file was found", d.path)
