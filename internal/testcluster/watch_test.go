@@ -7,21 +7,23 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gregor/broker"
 	"gregor/zkmeta"
 )
 
 // watcher checks what must hold all the time.
 type watcher struct {
-	s   *sim
-	led map[string]int // partition and leader epoch: who led
-	hw  map[string]int64
+	s    *sim
+	led  map[string]int // partition and leader epoch: who led
+	hw   map[string]int64
+	seen map[*broker.Broker]int // numbers them, and keeps them from being taken for each other
 	// said is how often somebody was found to talk without end.
 	said int
 	zk   map[zkmeta.TopicPartition]zkmeta.PartitionState
 }
 
 func newWatcher(s *sim) *watcher {
-	return &watcher{s: s, led: map[string]int{}, hw: map[string]int64{}, zk: map[zkmeta.TopicPartition]zkmeta.PartitionState{}}
+	return &watcher{s: s, led: map[string]int{}, hw: map[string]int64{}, seen: map[*broker.Broker]int{}, zk: map[zkmeta.TopicPartition]zkmeta.PartitionState{}}
 }
 
 // brokers looks at all brokers again and again, each time when nothing happens in the whole cluster: what it sees is of one moment.
@@ -55,7 +57,10 @@ func (w *watcher) brokers(ctx context.Context) {
 					w.s.problem("partition %d is led by brokers %d and %d in epoch %d", p, id, n.id, r.LeaderEpoch)
 				}
 				w.led[at] = n.id
-				at = fmt.Sprintf("%s by %p", at, b)
+				if w.seen[b] == 0 {
+					w.seen[b] = len(w.seen) + 1
+				}
+				at = fmt.Sprintf("%s by %d", at, w.seen[b])
 				if r.HW < w.hw[at] {
 					w.s.problem("the high watermark of partition %d fell from %d to %d on its leader %d, epoch %d", p, w.hw[at], r.HW, n.id, r.LeaderEpoch)
 				}
