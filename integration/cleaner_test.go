@@ -60,6 +60,9 @@ func cleanersAgree(t *testing.T, ctx context.Context, format string) {
 	}
 	before := readSegments(t, written)
 	compareCleaned(t, "one cleaning", before, dirs)
+	if old {
+		return // how a client cuts what it writes next into compressed messages is not the same twice
+	}
 
 	// Each goes on with the other's directory.
 	dirs[peer.Kafka], dirs[peer.Gregor] = dirs[peer.Gregor], dirs[peer.Kafka]
