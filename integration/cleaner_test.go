@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -92,7 +93,8 @@ func writeToClean(t *testing.T, ctx context.Context, addr string, seed uint64, t
 		if old && codec == kgo.ZstdCompression() {
 			continue
 		}
-		opts := []kgo.Opt{kgo.SeedBrokers(addr), kgo.DefaultProduceTopic(cleanedTopic), kgo.ProducerBatchCompression(codec), kgo.ProducerBatchMaxBytes(4000)}
+		opts := []kgo.Opt{kgo.SeedBrokers(addr), kgo.DefaultProduceTopic(cleanedTopic), kgo.ProducerBatchCompression(codec), kgo.ProducerBatchMaxBytes(4000),
+			kgo.ManualFlushing()} // where batches end depends on nothing but their size
 		txn := transactions && round%2 == 1
 		if txn {
 			opts = append(opts, kgo.TransactionalID(fmt.Sprintf("t%d", round)))
@@ -117,7 +119,11 @@ func writeToClean(t *testing.T, ctx context.Context, addr string, seed uint64, t
 				}
 				batch = append(batch, rec)
 			}
-			if err := cl.ProduceSync(ctx, batch...).FirstErr(); err != nil {
+			var failed error
+			for _, rec := range batch {
+				cl.Produce(ctx, rec, func(_ *kgo.Record, err error) { failed = errors.Join(failed, err) })
+			}
+			if err := errors.Join(cl.Flush(ctx), failed); err != nil {
 				t.Fatal(err)
 			}
 			if txn {
