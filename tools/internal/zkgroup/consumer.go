@@ -270,17 +270,22 @@ func (c *Consumer) take(ctx context.Context) error {
 	if err != nil || len(mine) == 0 {
 		return err
 	}
-	at, err := c.offsets(ctx, mine)
-	if err != nil {
-		return err
+	giveUp := func(tps []kclient.TopicPartition) {
+		for _, tp := range tps {
+			c.tell(c.disown(ctx, tp), "give up "+tp.String())
+		}
 	}
 	for i, tp := range mine {
 		if err := c.own(ctx, tp); err != nil {
-			for _, other := range mine[:i] {
-				c.tell(c.disown(ctx, other), "give up "+other.String())
-			}
+			giveUp(mine[:i])
 			return err
 		}
+	}
+	// The owner before stored how far it was, then gave up: offsets read any sooner may be older.
+	at, err := c.offsets(ctx, mine)
+	if err != nil {
+		giveUp(mine)
+		return err
 	}
 	start := map[string]map[int32]kgo.Offset{}
 	c.mu.Lock()
