@@ -84,6 +84,7 @@ public final class Transactions {
                     }
                     producer.sendOffsetsToTransaction(next, consumer.groupMetadata());
                     if (abortEvery > 0 && n++ % abortEvery == 0) {
+                        producer.flush(); // what was not sent is not aborted, but dropped
                         producer.abortTransaction();
                         rewind(consumer);
                         continue;

@@ -36,6 +36,7 @@ def main():
             abort = abort_every > 0 and n % abort_every == 0
             n += 1
             if abort:
+                producer.flush(60)  # what was not sent is not aborted, but dropped
                 producer.abort_transaction(60)
                 rewind(consumer)
                 continue

@@ -38,6 +38,7 @@ def main():
         abort = abort_every > 0 and n % abort_every == 0
         n += 1
         if abort:
+            producer.flush()  # what was not sent is not aborted, but dropped
             producer.abort_transaction()
             rewind(consumer)
             continue
