@@ -526,11 +526,14 @@ func (r *recoverer) recover(recovery int64) error {
 	return l.backfillProducers(l.leo.Load())
 }
 
-// lost reports whether the end of s, a segment past the recovery point, is missing although nothing in it is damaged. After a power
+// lost reports whether what follows s, a segment past the recovery point, is not to be trusted although nothing in s is damaged. After a power
 // cut a later segment's name may be on disk while the data before it never got there: a file is empty, or ends too early. A gap in
 // the offsets alone proves that only where compaction makes none.
 func (r *recoverer) lost(s, next *segment, recovery int64) bool {
-	if r.l.leo.Load() >= next.base {
+	switch leo := r.l.leo.Load(); {
+	case leo > next.base:
+		return true // next was truncated away, and what was written in its place is here: the power cut brought it back
+	case leo == next.base:
 		return false
 	}
 	return s.size.Load() == 0 || next.size.Load() == 0 || recovery > 0 && !r.l.cfg.Load().Compact

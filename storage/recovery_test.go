@@ -439,3 +439,41 @@ func TestOpenRefusesAnotherBrokersDirectories(t *testing.T) {
 	}
 	kill(m)
 }
+
+// Segments that a truncation removed stay away after a power cut, once something was flushed in their place.
+func TestTruncatedSegmentsDoNotComeBack(t *testing.T) {
+	mem := vfs.NewMem()
+	o := testOptions(mem, "/a")
+	o.Defaults.SegmentBytes = 2000
+	m := mustOpen(t, o)
+	l := mustCreate(t, m, "t", 0)
+	for l.Segments() < 3 {
+		mustAppend(t, l, batchOf(1, 300, testTime))
+	}
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	second := l.segments()[1].base
+	if err := l.TruncateTo(second - 2); err != nil {
+		t.Fatal(err)
+	}
+	// Smaller records: the first segment reaches past where the second one began.
+	for l.LogEndOffset() < second+3 {
+		mustAppend(t, l, batchOf(1, 10, testTime))
+	}
+	if l.Segments() != 1 {
+		t.Fatal(l.Segments(), "segments")
+	}
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	end := l.LogEndOffset()
+	o.FS = mem.CrashClone()
+	kill(m)
+	m = mustOpen(t, o)
+	defer mustClose(t, m)
+	l = mustCreate(t, m, "t", 0)
+	if got := l.LogEndOffset(); got != end || l.Segments() != 1 {
+		t.Errorf("the log ends at %d in %d segments, not at %d in one", got, l.Segments(), end)
+	}
+}

@@ -51,6 +51,8 @@ func (l *Log) truncateTo(offset int64) (bool, error) {
 		return false, l.ioError("truncation", err)
 	}
 	old := segs[i]
+	// Segments that a power cut brought back would stand beside what is written in their place: the next flush syncs the directory.
+	cut.dirSynced = cut.dirSynced && i == len(segs)-1
 	l.setSegments(append(segs[:i:i], cut))
 	old.dropFiles()
 	if l.epochs.TruncateFromEnd(offset) {
