@@ -58,7 +58,9 @@ type conn struct {
 		// readerWrites: the reader will send what is ready before it waits for anything, so completions need not.
 		readerWrites bool
 		writing      bool
+		served       bool // a request has come
 		draining     bool // no further request is read
+		drainingNew  bool // no further request is read once the first has come
 		readerDone   bool
 		dead         bool // the socket is closed; nothing is sent any more
 		forgotten    bool
@@ -274,6 +276,7 @@ func (c *conn) enqueue(r *Request) bool {
 	}
 	c.mu.tail = r
 	c.mu.inFlight++
+	c.mu.served = true
 	c.mu.readerWrites = true
 	c.mu.Unlock()
 	return true
@@ -453,19 +456,30 @@ func (c *conn) finish() {
 	}
 }
 
-// drain lets the connection end after what is in flight. Requests that only wait, as a long poll does, are told not to.
+// firstRequestGrace is how long a connection that was made a moment ago may take to bring its first request while the server stops. Some
+// clients take a connection that ends before that for a wrong configuration, and fail what they were to send instead of going elsewhere.
+const firstRequestGrace = 500 * time.Millisecond
+
+// drain lets the connection end after what is in flight, a new one after its first request. Requests that only wait, as a long poll does, are
+// told not to.
 func (c *conn) drain() {
+	until := time.Unix(1, 0)
 	c.mu.Lock()
-	c.mu.draining = true
+	if made := time.Unix(0, c.lastUse.Load()); !c.mu.served && time.Since(made) < firstRequestGrace {
+		c.mu.drainingNew = true
+		until = time.Now().Add(firstRequestGrace)
+	} else {
+		c.mu.draining = true
+	}
 	c.callOnClose()
 	c.mu.Unlock()
-	c.nc.SetReadDeadline(time.Unix(1, 0))
+	c.nc.SetReadDeadline(until)
 }
 
 func (c *conn) isDraining() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mu.draining
+	return c.mu.draining || c.mu.drainingNew && c.mu.served
 }
 
 func (c *conn) abort() {

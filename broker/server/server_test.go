@@ -402,6 +402,39 @@ func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 }
 
 // A long poll has promised nothing: a stop ends its wait instead of waiting for it.
+// A connection that was made a moment before the server stops still gets its first request answered: franz-go takes one that ends before that
+// for a wrong configuration, and fails what it was to send.
+func TestShutdownAnswersTheFirstRequestOfANewConnection(t *testing.T) {
+	h := start(t, Options{}, produceAPI(echo))
+	c := h.dial(t)
+	for accepted := 0; accepted == 0; runtime.Gosched() {
+		h.mu.Lock()
+		accepted = len(h.mu.conns)
+		h.mu.Unlock()
+	}
+	done := make(chan error, 1)
+	go func() { done <- h.Shutdown(t.Context()) }()
+	for stopping := false; !stopping; runtime.Gosched() {
+		h.mu.Lock()
+		for s := range h.mu.conns {
+			s.mu.Lock()
+			stopping = s.mu.drainingNew
+			s.mu.Unlock()
+		}
+		h.mu.Unlock()
+	}
+	c.Write(frame(0, 3, 7, []byte("late")))
+	if corr, body := readResponse(t, c); corr != 7 || string(body) != "late" {
+		t.Fatal(corr, body)
+	}
+	if _, _, err := tryRead(c); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestShutdownEndsLongPolls(t *testing.T) {
 	parked := make(chan struct{}, 2)
 	h := start(t, Options{}, produceAPI(func(r *Request) error {
