@@ -41,7 +41,7 @@ func clusterRows() []row {
 // runClusters measures one kind after the other: six brokers at once would not fit.
 func (r runner) runClusters(ctx context.Context, chosen []row) (map[peer.Kind]map[string]result, error) {
 	results := map[peer.Kind]map[string]result{}
-	if err := touchMemory(); err != nil {
+	if err := holdMemory(); err != nil {
 		return nil, err
 	}
 	for _, kind := range r.kinds {
@@ -126,6 +126,7 @@ func (r runner) startCluster(ctx context.Context, kind peer.Kind) (*session, fun
 			s.others = append(s.others, b)
 		}
 	}
+	s.up = time.Now()
 	return s, stop, nil
 }
 

@@ -41,6 +41,16 @@ type session struct {
 	franz   bool
 	topics  int // made so far, for names
 	cpu     time.Duration
+	up      time.Time // when the last of its brokers had started
+}
+
+// retentionBegins is how long after a broker's start its first deletions come, Kafka's InitialTaskDelayMs (kafka/log/LogManager.scala at 2.7.2),
+// and a little more.
+const retentionBegins = 32 * time.Second
+
+// settle waits until retention is at work: until then logs grow, and their pages are the memory's next ones, or the host's.
+func (s *session) settle(ctx context.Context) error {
+	return wait(ctx, time.Until(s.up.Add(retentionBegins)))
 }
 
 func (s *session) brokers() []*peer.Broker { return append([]*peer.Broker{s.broker}, s.others...) }
@@ -167,7 +177,7 @@ type runner struct {
 func (r runner) run(ctx context.Context, chosen []row) (map[peer.Kind]map[string]result, error) {
 	sessions := map[peer.Kind]*session{}
 	results := map[peer.Kind]map[string]result{}
-	if err := touchMemory(); err != nil {
+	if err := holdMemory(); err != nil {
 		return nil, err
 	}
 	for _, kind := range r.kinds {
@@ -176,7 +186,7 @@ func (r runner) run(ctx context.Context, chosen []row) (map[peer.Kind]map[string
 			return nil, fmt.Errorf("%s: %w", kind, err)
 		}
 		defer stop()
-		s := &session{broker: b, seconds: r.seconds, warm: max(2*time.Second, r.seconds/4), franz: r.franz}
+		s := &session{broker: b, seconds: r.seconds, warm: max(2*time.Second, r.seconds/4), franz: r.franz, up: time.Now()}
 		defer func() { s.broker.Close() }() // a row may have started it anew
 		sessions[kind], results[kind] = s, map[string]result{}
 	}
