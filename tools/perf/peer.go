@@ -85,6 +85,18 @@ func (s *session) create(ctx context.Context, names []string, partitions int32) 
 	return s.createWith(ctx, names, partitions, nil)
 }
 
+// createRolling makes topics to be written for long: they keep half a GB together, of which segments are a half, and retention is at work.
+// Otherwise logs would grow, and their pages would be the memory's next ones, or the host's.
+func (s *session) createRolling(ctx context.Context, names []string, partitions int32) error {
+	if err := wait(ctx, time.Until(s.up.Add(retentionBegins))); err != nil {
+		return err
+	}
+	segment := max(256<<20/(len(names)*int(partitions)), 16<<20)
+	return s.createWith(ctx, names, partitions, map[string]string{
+		"segment.bytes": fmt.Sprint(segment), "retention.bytes": fmt.Sprint(2 * segment),
+	})
+}
+
 // createWith is create with settings of the topics' own.
 func (s *session) createWith(ctx context.Context, names []string, partitions int32, config map[string]string) error {
 	var replicas []int32

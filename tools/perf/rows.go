@@ -58,7 +58,7 @@ func produceRow(l produceLoad, figures func(rate, time.Duration) []figure) func(
 		l := l
 		l.franz = s.franz
 		l.topics = s.names(1)
-		if err := errors.Join(s.settle(ctx), s.create(ctx, l.topics, l.partitions)); err != nil {
+		if err := s.createRolling(ctx, l.topics, l.partitions); err != nil {
 			return nil, err
 		}
 		r, err := l.run(ctx, s.broker.Addr, s.warm, s.seconds, s.begin, s.end)
@@ -215,14 +215,11 @@ func latencyFigures(got latencies, cpu, d time.Duration, p99, p999, cpuGoal floa
 
 // measureTopics writes 16 KB batches to 64 topics, then to 2,048, with the same number of requests in flight.
 func measureTopics(ctx context.Context, s *session) ([]figure, error) {
-	if err := s.settle(ctx); err != nil {
-		return nil, err
-	}
 	var figures []figure
 	var rates []float64
 	for _, n := range []int{64, 2048} {
 		l := produceLoad{topics: s.names(n), partitions: 1, valueSize: 100, batchSize: 16_384, conns: 4, inFlight: 5, rounds: 2}
-		if err := s.create(ctx, l.topics, 1); err != nil {
+		if err := s.createRolling(ctx, l.topics, 1); err != nil {
 			return figures, err
 		}
 		r, err := l.run(ctx, s.broker.Addr, s.warm, s.seconds, s.begin, s.end)

@@ -146,7 +146,7 @@ func (w *txnWorkers) note(to *latencies, d time.Duration) {
 func txnRow(l txnLoad, figures func(txnCounts, time.Duration) []figure) func(context.Context, *session) ([]figure, error) {
 	return func(ctx context.Context, s *session) ([]figure, error) {
 		names := s.names(1)
-		if err := s.create(ctx, names, txnPartitions); err != nil {
+		if err := s.createRolling(ctx, names, txnPartitions); err != nil {
 			return nil, err
 		}
 		c, err := l.run(ctx, s.broker.Addr, names[0], s.warm, s.seconds, s.begin, s.end)
