@@ -88,7 +88,7 @@ func (s *session) create(ctx context.Context, names []string, partitions int32) 
 // createRolling makes topics to be written for long: they keep half a GB together, of which segments are a half, and retention is at work.
 // Otherwise logs would grow, and their pages would be the memory's next ones, or the host's.
 func (s *session) createRolling(ctx context.Context, names []string, partitions int32) error {
-	if err := wait(ctx, time.Until(s.up.Add(retentionBegins))); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return err
 	}
 	segment := max(256<<20/(len(names)*int(partitions)), 16<<20)
