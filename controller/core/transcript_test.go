@@ -1,16 +1,13 @@
 package core
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-)
 
-var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts of testdata")
+	"gregor/internal/transcript"
+)
 
 // A transcript is a story in lines: what happens stands as a command, what the controller does about it is indented below.
 //
@@ -18,31 +15,13 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts of testdata")
 //	| stopped BROKER TP CODE | roles BROKER TP CODE | prefer TP | isr BROKER TP EPOCH ISR vN | leave BROKER | move TP REPLICAS (- cancels) | moves
 //	| elect-leader TP [unclean] | balance PERCENTAGE | unclean BOOL
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, f := range files {
-		t.Run(filepath.Base(f), func(t *testing.T) {
-			data, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := (&story{s: New(Config{BrokerID: 1, DeleteTopics: true}), names: map[string]Topic{}}).tell(t, string(data))
-			if *rewrite {
-				if err := os.WriteFile(f, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(data) {
-				t.Errorf("the story is now (go test ./controller/core -rewrite):\n%s", got)
-			}
-		})
-	}
+	transcript.Run(t, func(t *testing.T) transcript.Story {
+		return &story{t: t, s: New(Config{BrokerID: 1, DeleteTopics: true}), names: map[string]Topic{}}
+	})
 }
 
 type story struct {
+	t       *testing.T
 	s       *State
 	names   map[string]Topic
 	brokers []Broker
@@ -50,24 +29,12 @@ type story struct {
 	ref     uint64
 }
 
-func (st *story) tell(t *testing.T, script string) string {
-	var out strings.Builder
-	for _, line := range strings.Split(strings.TrimRight(script, "\n"), "\n") {
-		if strings.HasPrefix(line, "    ") {
-			continue
-		}
-		fmt.Fprintln(&out, line)
-		words := strings.Fields(line)
-		if len(words) == 0 || strings.HasPrefix(line, "#") {
-			continue
-		}
-		plan := st.s.Apply(st.event(t, words))
-		st.open = append(st.open, plan.Writes...)
-		for _, l := range describe(plan) {
-			fmt.Fprintln(&out, "    "+l)
-		}
+func (st *story) Do(words []string, said func(format string, args ...any)) {
+	plan := st.s.Apply(st.event(st.t, words))
+	st.open = append(st.open, plan.Writes...)
+	for _, l := range describe(plan) {
+		said("%s", l)
 	}
-	return out.String()
 }
 
 func (st *story) event(t *testing.T, w []string) Event {

@@ -1,50 +1,26 @@
 package fsm
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-)
 
-var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts of testdata")
+	"gregor/internal/transcript"
+)
 
 // A transcript is a story in lines: what happens stands as a command, what follows is indented below.
 //
 //	join NAME [as ID] [instance=I] [protocols=a,b] [needs-id] | sync ID GENERATION [ID=PARTS ...] | beat ID GENERATION | leave ID [instance=I]
 //	| commit ID GENERATION TOPIC/PARTITION=OFFSET | wait MILLISECONDS | written | refused | unload | delete | expire
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, f := range files {
-		t.Run(filepath.Base(f), func(t *testing.T) {
-			data, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cfg := &Config{MinSession: 1, MaxSession: 1 << 30, InitialDelay: 3000, MaxSize: 3, MaxMetadata: 10, Retention: 100_000}
-			st := &story{t: t, now: 1000}
-			st.g = New("g", cfg, st.now)
-			got := st.tell(string(data))
-			if *rewrite {
-				if err := os.WriteFile(f, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(data) {
-				t.Errorf("the story is now (go test ./coordinator/group/fsm -rewrite):\n%s", got)
-			}
-		})
-	}
+	transcript.Run(t, func(t *testing.T) transcript.Story {
+		cfg := &Config{MinSession: 1, MaxSession: 1 << 30, InitialDelay: 3000, MaxSize: 3, MaxMetadata: 10, Retention: 100_000}
+		return &story{t: t, now: 1000, g: New("g", cfg, 1000)}
+	})
 }
 
 type story struct {
@@ -53,23 +29,14 @@ type story struct {
 	now     int64
 	timers  []Timer
 	writes  []*Write
-	said    strings.Builder
+	said    func(format string, args ...any)
 	started int64
 }
 
-func (st *story) tell(script string) string {
-	for line := range strings.Lines(script) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "    ") {
-			continue
-		}
-		st.said.WriteString(line + "\n")
-		if words := strings.Fields(line); len(words) > 0 && words[0] != "#" {
-			st.do(words)
-			fmt.Fprintf(&st.said, "    = %s, generation %d, leader %q\n", st.g.state, st.g.generation, st.g.leader)
-		}
-	}
-	return st.said.String()
+func (st *story) Do(words []string, said func(format string, args ...any)) {
+	st.said = said
+	st.do(words)
+	said("= %s, generation %d, leader %q", st.g.state, st.g.generation, st.g.leader)
 }
 
 func (st *story) do(words []string) {
@@ -111,11 +78,11 @@ func (st *story) do(words []string) {
 		}
 		st.g.Sync(st.now, s, words[1], &out)
 	case "beat":
-		fmt.Fprintf(&st.said, "    -> %s\n", code(st.g.Heartbeat(st.now, words[1], nil, int32(number(2)), &out)))
+		st.said("-> %s", code(st.g.Heartbeat(st.now, words[1], nil, int32(number(2)), &out)))
 	case "leave":
 		l := []Leaving{{MemberID: words[1], Instance: option("instance")}}
 		st.g.Leave(st.now, l, &out)
-		fmt.Fprintf(&st.said, "    -> %s\n", code(l[0].Code))
+		st.said("-> %s", code(l[0].Code))
 	case "commit":
 		at, offset, _ := strings.Cut(words[3], "=")
 		topic, p, _ := strings.Cut(at, "/")
@@ -138,7 +105,7 @@ func (st *story) do(words []string) {
 	case "unload":
 		st.g.Unload(st.now, &out)
 	case "delete":
-		fmt.Fprintf(&st.said, "    -> %s\n", code(st.g.Delete(st.now, "delete", &out)))
+		st.said("-> %s", code(st.g.Delete(st.now, "delete", &out)))
 	case "expire":
 		st.g.Expire(st.now, &out)
 	default:
@@ -189,7 +156,7 @@ func (st *story) take(out *Out) {
 		if w.GroupTombstone {
 			parts = append(parts, "no group")
 		}
-		fmt.Fprintf(&st.said, "    append %s\n", strings.Join(parts, ", "))
+		st.said("append %s", strings.Join(parts, ", "))
 	}
 	st.timers = append(st.timers, out.Timers...)
 	for _, r := range out.Replies {
@@ -203,11 +170,11 @@ func (st *story) take(out *Out) {
 			if r.Join.Protocol != nil {
 				protocol = " by " + *r.Join.Protocol
 			}
-			fmt.Fprintf(&st.said, "    %d: %v joined as %q: %s, generation %d%s, members %v\n", st.now, r.To, r.Join.MemberID, code(r.Join.Code), r.Join.Generation, protocol, members)
+			st.said("%d: %v joined as %q: %s, generation %d%s, members %v", st.now, r.To, r.Join.MemberID, code(r.Join.Code), r.Join.Generation, protocol, members)
 		case r.Sync != nil:
-			fmt.Fprintf(&st.said, "    %d: %v synced: %s %q\n", st.now, r.To, code(r.Sync.Code), r.Sync.Assignment)
+			st.said("%d: %v synced: %s %q", st.now, r.To, code(r.Sync.Code), r.Sync.Assignment)
 		default:
-			fmt.Fprintf(&st.said, "    %d: %v: %s\n", st.now, r.To, code(r.Code))
+			st.said("%d: %v: %s", st.now, r.To, code(r.Code))
 		}
 	}
 }

@@ -1,49 +1,27 @@
 package fsm
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
-)
 
-var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts of testdata")
+	"gregor/internal/transcript"
+)
 
 // A transcript is a story in lines: what happens stands as a command, what follows is indented below.
 //
 //	init [expecting PRODUCER/EPOCH] | add PRODUCER/EPOCH PARTITION ... | commit PRODUCER/EPOCH | abort PRODUCER/EPOCH | written | refused
 //	| marked [CODE] PARTITION ... | wait MILLISECONDS | sweep | release | retry | unload | load | epoch N (as if so many were used) | new
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, f := range files {
-		t.Run(filepath.Base(f), func(t *testing.T) {
-			data, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			st := &story{t: t, now: 1000, cfg: &Config{MaxTimeout: 60_000, Expiration: 100_000}}
-			st.x = New("id", 7, 30_000, st.now, st.cfg)
-			got := st.tell(string(data))
-			if *rewrite {
-				if err := os.WriteFile(f, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(data) {
-				t.Errorf("the story is now (go test ./coordinator/txn/fsm -rewrite):\n%s", got)
-			}
-		})
-	}
+	transcript.Run(t, func(t *testing.T) transcript.Story {
+		st := &story{t: t, now: 1000, cfg: &Config{MaxTimeout: 60_000, Expiration: 100_000}}
+		st.x = New("id", 7, 30_000, st.now, st.cfg)
+		return st
+	})
 }
 
 type story struct {
@@ -55,27 +33,18 @@ type story struct {
 	writes []*Write
 	last   *kmsg.TxnMetadataValue // that was written
 	sent   []*Markers
-	said   strings.Builder
+	said   func(format string, args ...any)
 }
 
-func (st *story) tell(script string) string {
-	for line := range strings.Lines(script) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "    ") {
-			continue
-		}
-		st.said.WriteString(line + "\n")
-		if words := strings.Fields(line); len(words) > 0 && words[0] != "#" {
-			st.do(words)
-			id, epoch := st.x.Producer()
-			pending := ""
-			if st.x.Pending() {
-				pending = ", about to change"
-			}
-			fmt.Fprintf(&st.said, "    = %v of %d/%d %v%s\n", st.x.State(), id, epoch, names(st.x.Parts()), pending)
-		}
+func (st *story) Do(words []string, said func(format string, args ...any)) {
+	st.said = said
+	st.do(words)
+	id, epoch := st.x.Producer()
+	pending := ""
+	if st.x.Pending() {
+		pending = ", about to change"
 	}
-	return st.said.String()
+	said("= %v of %d/%d %v%s", st.x.State(), id, epoch, names(st.x.Parts()), pending)
 }
 
 func names(parts []TP) string {
@@ -140,7 +109,7 @@ func (st *story) do(words []string) {
 			code = kerr.CoordinatorNotAvailable.Code
 		}
 		if len(st.writes) == 0 {
-			st.said.WriteString("    nothing is on its way\n")
+			st.said("nothing is on its way")
 			break
 		}
 		w := st.writes[0]
@@ -198,7 +167,7 @@ func (st *story) marked(words []string, out *Out) {
 }
 
 func (st *story) show(out *Out) {
-	line := func(format string, args ...any) { fmt.Fprintf(&st.said, "    "+format+"\n", args...) }
+	line := st.said
 	for _, r := range out.Replies {
 		switch {
 		case r.Code != 0:
