@@ -72,7 +72,7 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		return kclient.Uncaught(stderr, err)
 	}
 	defer admin.Close()
-	v := &verifier{admin: admin, out: out, opts: o, next: map[kclient.TopicPartition]int64{}, byBroker: map[int32][]kclient.TopicPartition{},
+	v := &verifier{admin: admin, out: out, opts: o, byBroker: map[int32][]kclient.TopicPartition{},
 		replicas: map[kclient.TopicPartition][]int32{}}
 	if err := v.find(ctx, filter.MatchString); err != nil {
 		return kclient.Uncaught(stderr, err)
@@ -128,35 +128,9 @@ func (v *verifier) find(ctx context.Context, match func(string) bool) error {
 
 // begin asks for the offsets to begin at.
 func (v *verifier) begin(ctx context.Context) error {
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	at := map[string]int{}
-	for _, tp := range v.order {
-		i, ok := at[tp.Topic]
-		if !ok {
-			i = len(req.Topics)
-			at[tp.Topic] = i
-			t := kmsg.NewListOffsetsRequestTopic()
-			t.Topic = tp.Topic
-			req.Topics = append(req.Topics, t)
-		}
-		p := kmsg.NewListOffsetsRequestTopicPartition()
-		p.Partition, p.Timestamp = tp.Partition, v.opts.Int("time")
-		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p)
-	}
-	resp, err := kclient.Ask[*kmsg.ListOffsetsResponse](ctx, v.admin, req, "listOffsets")
-	if err != nil {
-		return kclient.Executed(err)
-	}
-	for i := range resp.Topics {
-		for _, p := range resp.Topics[i].Partitions {
-			if err := kclient.Error(p.ErrorCode, nil); err != nil {
-				return err
-			}
-			v.next[kclient.TopicPartition{Topic: resp.Topics[i].Topic, Partition: p.Partition}] = p.Offset
-		}
-	}
-	return nil
+	next, err := v.admin.ListOffsets(ctx, v.order, v.opts.Int("time"))
+	v.next = next
+	return err
 }
 
 // answer is what one replica holds from an offset on.
