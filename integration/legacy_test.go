@@ -40,6 +40,10 @@ func TestOldClients(t *testing.T) {
 					j := clients.Job{Addr: b.Addr, Topic: topic, Codec: codec, ZooKeeper: b.ZooKeeper}
 					produce(t, ctx, p, j, tr)
 					for ki, c := range consumers {
+						if c.Name == "franz-go" && codec == "lz4" && format == "0.9.0" {
+							// Frames of lz4 in format v0 have a wrong checksum, Kafka's as well (KAFKA-3160), which franz-go does not know.
+							continue
+						}
 						if full() && ki%3 == (pi+ci+fi)%3 || !full() && ki%len(producers) == pi {
 							t.Run(c.Name, func(t *testing.T) { consume(t, ctx, c, j, tr) })
 						}
