@@ -26,6 +26,7 @@ func clusterRows() []row {
 	return []row{
 		{name: "produce-100", measure: produceRow(produceLoad{partitions: 1, valueSize: 100, batchSize: 900_000, conns: 1, inFlight: 5}, perRecord)},
 		{name: "produce-1k", measure: produceRow(produceLoad{partitions: 1, valueSize: 1000, batchSize: 900_000, conns: 1, inFlight: 5}, perGB)},
+		{name: "cluster-floor", measure: measureClusterFloor, once: true},
 		{name: "latency", measure: measureLatency},
 		{name: "first-acks", measure: measureFirstAcks, once: true},
 		{name: "create", measure: measureCreate, once: true},

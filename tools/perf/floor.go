@@ -38,39 +38,50 @@ func produceFloor(dir string) error {
 	}
 	runtime.LockOSThread()
 	var (
-		r     = bufio.NewReaderSize(sock, 4<<10)
-		w     = floorWriter{dir: dir}
-		table = crc32.MakeTable(crc32.Castagnoli)
-		body  []byte
-		size  [4]byte
-		be    = binary.BigEndian
+		r    = bufio.NewReaderSize(sock, 4<<10)
+		w    = floorWriter{dir: dir}
+		body []byte
+		size [4]byte
 	)
 	for {
 		if _, err := io.ReadFull(r, size[:]); err != nil {
 			return err
 		}
-		n := int(be.Uint32(size[:]))
+		n := int(binary.BigEndian.Uint32(size[:]))
 		if n > len(body) {
 			body = make([]byte, n)
 		}
 		if _, err := io.ReadFull(r, body[:n]); err != nil {
 			return err
 		}
-		// The layout is produceHeader's: the topic follows 26 bytes.
-		at := 26
-		name := body[at : at+2+int(be.Uint16(body[at:]))]
-		batch := body[at+len(name)+12 : n]
-		if crc32.Checksum(batch[21:], table) != be.Uint32(batch[17:]) {
-			return fmt.Errorf("batch of %d bytes has a wrong CRC", len(batch))
+		correlation, name, batch := producedBatch(body[:n])
+		if err := checkCRC(batch); err != nil {
+			return err
 		}
 		if err := w.append(batch); err != nil {
 			return err
 		}
-		resp := appendProduced(make([]byte, 0, 128), body[4:8], name)
+		resp := appendProduced(make([]byte, 0, 128), correlation, name)
 		if _, err := sock.Write(resp); err != nil {
 			return err
 		}
 	}
+}
+
+// producedBatch takes a Produce request apart, whose layout is produceHeader's: the topic follows 26 bytes. name has its length before it.
+func producedBatch(body []byte) (correlation, name, batch []byte) {
+	const at = 26
+	name = body[at : at+2+int(binary.BigEndian.Uint16(body[at:]))]
+	return body[4:8], name, body[at+len(name)+12:]
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checkCRC(batch []byte) error {
+	if len(batch) < 21 || crc32.Checksum(batch[21:], castagnoli) != binary.BigEndian.Uint32(batch[17:]) {
+		return fmt.Errorf("batch of %d bytes has a wrong CRC", len(batch))
+	}
+	return nil
 }
 
 // appendProduced appends the answer, as version 8, to a Produce request for one partition of a topic; name has its length before it.

@@ -37,6 +37,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return produceFloor(args[1])
 	case "latency-floor":
 		return latencyFloor(args[1])
+	case "cluster-floor":
+		return clusterFloor(ctx, args[1], args[2:])
 	}
 	return fmt.Errorf("no such command: %s", args[0])
 }

@@ -107,12 +107,10 @@ func (r *relay) serve(c *relayConn) error {
 	return nil
 }
 
-// produce appends one batch; the layout is produceHeader's.
+// produce appends one batch.
 func (r *relay) produce(c *relayConn, body []byte) error {
 	be := binary.BigEndian
-	at := 26
-	name := body[at : at+2+int(be.Uint16(body[at:]))]
-	batch := body[at+len(name)+12:]
+	correlation, name, batch := producedBatch(body)
 	be.PutUint64(batch, uint64(r.end))
 	if err := r.file.append(batch); err != nil {
 		return err
@@ -120,7 +118,7 @@ func (r *relay) produce(c *relayConn, body []byte) error {
 	r.end += int64(be.Uint32(batch[23:])) + 1
 	r.tail = append(r.tail, batch...)
 	r.topic = append(r.topic[:0], name...)
-	r.out = appendProduced(r.out[:0], body[4:8], name)
+	r.out = appendProduced(r.out[:0], correlation, name)
 	_, err := c.Write(r.out)
 	return err
 }
