@@ -25,12 +25,11 @@ type input struct {
 	r, w  int             // chunk.b[r:w] was read and not consumed
 
 	// dst is where the present read goes; nil means the chunk. n and err are its results.
-	dst []byte
-	n   int
-	// awaited is SO_RCVLOWAT, 0 if it was never set.
-	awaited int
-	err     error
-	readFn  func(fd uintptr) bool
+	dst      []byte
+	n        int
+	err      error
+	readFn   func(fd uintptr) bool
+	lowWater rawio.LowWater
 }
 
 func (in *input) init(c *conn) {
@@ -215,28 +214,6 @@ func (in *input) ended(n int, err error) error {
 	return err
 }
 
-// maxAwaited is how much of a large request the system collects before it wakes the reader, minAwaited what is worth telling it.
-const (
-	maxAwaited = 512 << 10
-	minAwaited = 128 << 10
-)
-
-// waitFor tells the system not to wake the reader before so many bytes of a large request have come: woken for each segment, it spends a
-// fifth of its time on that. The system wakes it earlier when the peer closes or the socket's buffer is full.
-func (in *input) waitFor(fd uintptr, missing int) {
-	n := min(missing, maxAwaited)
-	if n < minAwaited {
-		n = 1
-	}
-	if n == in.awaited || n == 1 && in.awaited == 0 {
-		return
-	}
-	// Where it cannot be set the reader is woken as usual; a smaller number is never refused.
-	if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, n); err == nil {
-		in.awaited = n
-	}
-}
-
 // readOnce is called by the poller's RawConn.Read until it returns true: at first at once, then whenever the socket is readable.
 func (in *input) readOnce(fd uintptr) bool {
 	dst := in.dst
@@ -250,7 +227,7 @@ func (in *input) readOnce(fd uintptr) bool {
 		if in.dst == nil {
 			in.rest()
 		}
-		in.waitFor(fd, len(in.dst))
+		in.lowWater.Await(fd, len(in.dst))
 		return false
 	case err != nil:
 		in.err = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)}

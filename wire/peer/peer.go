@@ -53,7 +53,7 @@ func Dial(ctx context.Context, dial DialFunc, addr, clientID string, timeout tim
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{conn: c, in: bufio.NewReaderSize(c, 16<<10), timeout: timeout, clientID: clientID,
+	return &Conn{conn: c, in: bufio.NewReaderSize(newReader(c), 16<<10), timeout: timeout, clientID: clientID,
 		formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))}, nil
 }
 
