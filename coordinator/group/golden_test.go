@@ -83,7 +83,11 @@ func recommitted(t *testing.T, c *Coordinator, b []byte, h *record.Header) []byt
 		t.Fatal(err)
 	}
 	w := &fsm.Write{Txn: fsm.Txn{Producer: h.ProducerID, Epoch: h.ProducerEpoch}, Offsets: []fsm.OffsetRecord{{TP: fsm.TP{Topic: string(topic), Partition: partition}, Offset: o}}}
-	batches, err := c.encode(string(group), w, it.Record.Timestamp)
+	var batches [][]byte
+	err = c.encode(new(encoder), string(group), w, it.Record.Timestamp, func(b []byte) error {
+		batches = append(batches, b)
+		return nil
+	})
 	if err != nil || len(batches) != 1 {
 		t.Fatal(len(batches), err)
 	}

@@ -17,10 +17,14 @@ import (
 	"gregor/wire/record"
 )
 
+func commitOffsets(c *Coordinator, group string, list []fsm.Commit, done func()) {
+	c.Commit(&OffsetCommit{Group: group, OffsetCommit: fsm.OffsetCommit{Generation: -1, Commits: list}, Done: done})
+}
+
 func put(c *Coordinator, group string, partition int32, offset int64) (code int16, answered *bool) {
 	answered = new(bool)
 	list := []fsm.Commit{{TP: fsm.TP{Topic: "t", Partition: partition}, Offset: fsm.Offset{Offset: offset, LeaderEpoch: -1, ExpireTime: -1, CommitTime: nowMillis()}}}
-	c.Commit(group, "", nil, -1, list, func() { *answered = true })
+	commitOffsets(c, group, list, func() { *answered = true })
 	return list[0].Code, answered
 }
 
@@ -99,7 +103,7 @@ func TestACorruptRecordStopsItsKeyOnly(t *testing.T) {
 	put(c, "g", 0, 1)
 	put(c, "g", 1, 2)
 	b := record.NewBuilder()
-	b.Append(1, offsetKey("g", fsm.TP{Topic: "t", Partition: 0}), []byte{0, 9, 1})
+	b.Append(1, appendOffsetKey(nil, "g", fsm.TP{Topic: "t", Partition: 0}), []byte{0, 9, 1})
 	b.Append(1, []byte{0}, []byte{1})
 	b.Append(1, []byte{0, 77, 0}, []byte{1})
 	b.Append(1, groupKey("g"), []byte{0, 3, 0})
@@ -174,7 +178,7 @@ func TestACommitThatIsNotReplicatedInTimeIsAnswered(t *testing.T) {
 		defer stop()
 		list := []fsm.Commit{{TP: fsm.TP{Topic: "t"}, Offset: fsm.Offset{Offset: 1, ExpireTime: -1}}}
 		answered := false
-		c.Commit("g", "", nil, -1, list, func() { answered = true })
+		commitOffsets(c, "g", list, func() { answered = true })
 		time.Sleep(5*time.Second + time.Millisecond)
 		synctest.Wait()
 		if !answered || list[0].Code != kerr.RequestTimedOut.Code {
@@ -276,7 +280,7 @@ func BenchmarkLoad(b *testing.B) {
 		for p := range list {
 			list[p] = fsm.Commit{TP: fsm.TP{Topic: "some.topic", Partition: int32(p)}, Offset: fsm.Offset{Offset: int64(p), LeaderEpoch: 3, ExpireTime: -1}}
 		}
-		c.Commit(fmt.Sprintf("some-group-%d", g), "", nil, -1, list, func() {})
+		commitOffsets(c, fmt.Sprintf("some-group-%d", g), list, func() {})
 	}
 	b.ResetTimer()
 	for range b.N {
@@ -290,7 +294,7 @@ func BenchmarkCommit(b *testing.B) {
 	b.ReportAllocs()
 	for i := range b.N {
 		list := []fsm.Commit{{TP: fsm.TP{Topic: "t", Partition: int32(i % 10)}, Offset: fsm.Offset{Offset: int64(i), LeaderEpoch: -1, ExpireTime: -1}}}
-		c.Commit("g", "", nil, -1, list, func() {})
+		commitOffsets(c, "g", list, func() {})
 	}
 }
 
