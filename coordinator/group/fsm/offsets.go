@@ -341,6 +341,11 @@ func (g *Group) TopicDeleted(now int64, tps []TP, out *Out) {
 	if g.state == Dead {
 		return
 	}
+	for _, tp := range tps {
+		if g.offsets.committed[tp] == nil { // without a tombstone to write: a commit under way does not count any more
+			g.forget(tp)
+		}
+	}
 	g.sweep(now, tps, out)
 }
 
