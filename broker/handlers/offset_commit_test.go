@@ -186,24 +186,24 @@ func TestCommitsThatWaitForAReplicaAreAnsweredInTheirOrder(t *testing.T) {
 	const n = 20
 	var reqs []*kmsg.OffsetCommitRequest
 	for i := range n {
-		reqs = append(reqs, commitRequest(int16(1+i%8), "g", "t"))
-		reqs[i].Topics[0].Partitions[0].Offset = int64(i)
+		reqs = append(reqs, commitRequest(int16(1+i%8), "g", "t", "t")) // each partition twice: the second counts
+		reqs[i].Topics[1].Partitions[0].Offset = int64(i)
 		cl.send(reqs[i])
 	}
-	for p.Log().LogEndOffset() < n*10 {
+	for p.Log().LogEndOffset() < n*20 {
 		runtime.Gosched()
 	}
 	if list, _ := pl.c.Fetch("g", nil, true, false); len(list) != 0 {
 		t.Fatalf("%d offsets count before their records are replicated", len(list))
 	}
-	p.FollowerFetched(self+1, n*10, 0, n*10, time.Now(), nil)
+	p.FollowerFetched(self+1, n*20, 0, n*20, time.Now(), nil)
 	for i := range n {
 		resp := cl.recv(reqs[i]).(*kmsg.OffsetCommitResponse)
-		if got := resp.Topics[0].Partitions[0]; got.ErrorCode != 0 || len(resp.Topics[0].Partitions) != 10 {
+		if got := resp.Topics; len(got) != 2 || len(got[1].Partitions) != 10 || got[1].Partitions[0].ErrorCode != 0 {
 			t.Fatalf("commit %d: %+v", i, got)
 		}
 	}
-	if list, _ := pl.c.Fetch("g", nil, true, false); len(list) != 10 || list[0].Offset.Offset != n-1 {
+	if list, _ := pl.c.Fetch("g", nil, true, true); len(list) != 10 || list[0].Code != 0 || list[0].Offset.Offset != n-1 {
 		t.Fatalf("the last commit does not count: %+v", list)
 	}
 }
@@ -315,6 +315,33 @@ func TestACommitAllocatesNothing(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(500, once); n >= 1 {
 		t.Errorf("a commit allocates %v times", n)
+	}
+}
+
+// BenchmarkReplicatedCommit commits ten offsets, one request at a time, that a replica has to have.
+func BenchmarkReplicatedCommit(b *testing.B) {
+	pl := newCommitPlane(b, self, self+1)
+	p, err := pl.replicas.Lookup(topicrules.OffsetsTopic, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	fd := rawDial(b, pl.addr)
+	frame, answer := commitFrame("g")
+	resp := make([]byte, answer)
+	var woken replication.Woken
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range int64(b.N) {
+		rawAll(b, unix.Write, fd, frame)
+		for p.Log().LogEndOffset() < (i+1)*10 {
+			runtime.Gosched()
+		}
+		p.FollowerFetched(self+1, (i+1)*10, 0, (i+1)*10, time.Now(), &woken)
+		for _, w := range woken.Waiters {
+			w.Resume()
+		}
+		woken.Waiters = woken.Waiters[:0]
+		rawAll(b, unix.Read, fd, resp)
 	}
 }
 

@@ -180,6 +180,7 @@ func (c *Coordinator) Fetch(group string, tps []fsm.TP, all, requireStable bool)
 		}
 	}
 	out := make([]Fetched, len(tps))
+	var offsets []fsm.Offset
 	for i, tp := range tps {
 		out[i].TP = tp
 		if g == nil {
@@ -191,8 +192,11 @@ func (c *Coordinator) Fetch(group string, tps []fsm.TP, all, requireStable bool)
 			continue
 		}
 		if off != nil {
-			copied := *off // the next commit changes it
-			out[i].Offset = &copied
+			if offsets == nil {
+				offsets = make([]fsm.Offset, len(tps)-i)
+			}
+			offsets[0] = *off // the next commit changes it
+			out[i].Offset, offsets = &offsets[0], offsets[1:]
 		}
 	}
 	return out, 0
