@@ -38,7 +38,11 @@ func (c *Coordinator) encode(e *encoder, group string, w *fsm.Write, now int64, 
 	size := 0
 	for i := range w.Offsets {
 		r := &w.Offsets[i]
-		e.key = appendOffsetKey(e.key[:0], group, r.TP)
+		if i > 0 && r.Topic == w.Offsets[i-1].Topic { // only the partition differs, and it is the last
+			e.key = binary.BigEndian.AppendUint32(e.key[:len(e.key)-4], uint32(r.Partition))
+		} else {
+			e.key = appendOffsetKey(e.key[:0], group, r.TP)
+		}
 		if r.Offset != nil {
 			e.value = c.appendOffsetValue(e.value[:0], r.Offset)
 			e.b.Append(now, e.key, e.value)

@@ -96,3 +96,32 @@ func recommitted(t *testing.T, c *Coordinator, b []byte, h *record.Header) []byt
 	out.SetLeaderEpoch(h.LeaderEpoch)
 	return out
 }
+
+// Keys of a topic are made of each other.
+func TestEachRecordHasTheKeyOfItsPartition(t *testing.T) {
+	c := New(testOptions())
+	var w fsm.Write
+	w.Txn = fsm.NoTxn
+	for _, tp := range []fsm.TP{{Topic: "a", Partition: 1}, {Topic: "a", Partition: 70000}, {Topic: "bcd", Partition: 70000}, {Topic: "a", Partition: 0}, {Topic: "a", Partition: 2}} {
+		w.Offsets = append(w.Offsets, fsm.OffsetRecord{TP: tp, Offset: &fsm.Offset{ExpireTime: -1}})
+	}
+	w.Offsets[4].Offset = nil
+	err := c.encode(new(encoder), "g", &w, 1, func(batch []byte) error {
+		it := record.NewIter(batch, 1<<20)
+		defer it.Close()
+		for i := range w.Offsets {
+			if !it.Next() {
+				t.Fatal("too few records", it.Err())
+			}
+			group, topic, partition, _, err := readKey(it.Record.Key)
+			got := fsm.TP{Topic: string(topic), Partition: partition}
+			if err != nil || string(group) != "g" || got != w.Offsets[i].TP || (it.Record.Value == nil) != (i == 4) {
+				t.Errorf("record %d: group %q, %v, %v", i, group, got, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
