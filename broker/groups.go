@@ -81,6 +81,8 @@ func (l *coordinatorLog) Append(batch []byte, acks int16, now time.Time) (first,
 	return info.FirstOffset, info.LastOffset, err
 }
 
+func (l *coordinatorLog) Committed(offset int64) (bool, error) { return l.p.Replicated(offset) }
+
 func (l *coordinatorLog) WhenCommitted(offset int64, done func(error)) (cancel func() bool) {
 	return l.p.WhenReplicated(offset, done)
 }

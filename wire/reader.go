@@ -106,6 +106,12 @@ func (r *Reader) String(compact bool) string {
 	return unsafe.String(unsafe.SliceData(p), len(p))
 }
 
+// OptionalString reads a string that may be null, which is empty then. It aliases the input.
+func (r *Reader) OptionalString(compact bool) (s string, given bool) {
+	p := r.NullableString(compact)
+	return unsafe.String(unsafe.SliceData(p), len(p)), p != nil
+}
+
 // ArrayLen reads a count, which is never more than what is left could hold with elements of at least minSize bytes; -1 is null.
 func (r *Reader) ArrayLen(compact bool, minSize int) int {
 	n := r.length32(compact)

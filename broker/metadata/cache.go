@@ -313,6 +313,29 @@ func (c *Cache) AllLed(name string, n int) bool {
 	return t != nil && len(t.partitions) >= n && t.leaderless == 0
 }
 
+// Topic is one topic as it was when it was looked up; the zero value has no partitions.
+type Topic struct{ t *topic }
+
+// Topic looks up a topic. The name is not kept.
+func (c *Cache) Topic(name string) (Topic, bool) {
+	c.mu.RLock()
+	t := c.mu.topics[name]
+	c.mu.RUnlock()
+	return Topic{t}, t != nil
+}
+
+// Name is the topic's name, in memory of its own.
+func (t Topic) Name() string { return t.t.name }
+
+// Has says whether a partition of the topic is known.
+func (t Topic) Has(id int32) bool {
+	if t.t == nil {
+		return false
+	}
+	_, ok := t.t.partition(id)
+	return ok
+}
+
 // Partition returns what is known of a partition.
 func (c *Cache) Partition(name string, id int32) (Partition, bool) {
 	c.mu.RLock()
@@ -321,11 +344,19 @@ func (c *Cache) Partition(name string, id int32) (Partition, bool) {
 	if t == nil {
 		return Partition{}, false
 	}
-	i, ok := slices.BinarySearchFunc(t.partitions, id, func(p Partition, id int32) int { return int(p.ID) - int(id) })
+	i, ok := t.partition(id)
 	if !ok {
 		return Partition{}, false
 	}
 	return t.partitions[i], true
+}
+
+// partition finds the place of a partition: almost always that of its number.
+func (t *topic) partition(id int32) (int, bool) {
+	if i := int(id); i >= 0 && i < len(t.partitions) && t.partitions[i].ID == id {
+		return i, true
+	}
+	return slices.BinarySearchFunc(t.partitions, id, func(p Partition, id int32) int { return int(p.ID) - int(id) })
 }
 
 // Brokers lists the brokers that are alive, by id.

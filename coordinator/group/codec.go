@@ -22,56 +22,79 @@ const (
 	maxTombstonesBytes       = 256 << 10
 )
 
-// encode turns a write into batches: one, unless it is of many tombstones.
-func (c *Coordinator) encode(group string, w *fsm.Write, now int64) (batches [][]byte, err error) {
-	b, size := c.builder(w.Txn), 0
-	finish := func() error {
-		batch, err := b.Build()
-		if err != nil {
-			return fmt.Errorf("encoding records of group %s: %w", group, err)
-		}
-		if batch != nil {
-			batches = append(batches, batch)
-		}
-		b, size = c.builder(w.Txn), 0
-		return nil
-	}
+// encoder turns writes into batches. It keeps its memory, so a batch is good until the next one.
+type encoder struct {
+	b          record.Builder
+	key, value []byte
+}
+
+// maxKeptBatch bounds what an encoder keeps: a commit of 300 partitions fits.
+const maxKeptBatch = 32 << 10
+
+// encode calls emit with the batches of a write: one, unless it is of many tombstones.
+func (c *Coordinator) encode(e *encoder, group string, w *fsm.Write, now int64, emit func(batch []byte) error) error {
+	defer e.trim()
+	e.begin(c, w.Txn)
+	size := 0
 	for i := range w.Offsets {
 		r := &w.Offsets[i]
-		key := offsetKey(group, r.TP)
+		if i > 0 && r.Topic == w.Offsets[i-1].Topic { // only the partition differs, and it is the last
+			e.key = binary.BigEndian.AppendUint32(e.key[:len(e.key)-4], uint32(r.Partition))
+		} else {
+			e.key = appendOffsetKey(e.key[:0], group, r.TP)
+		}
 		if r.Offset != nil {
-			b.Append(now, key, c.offsetValue(r.Offset))
+			e.value = c.appendOffsetValue(e.value[:0], r.Offset)
+			e.b.Append(now, e.key, e.value)
 			continue
 		}
-		b.Append(now, key, nil)
-		if size += len(key) + 16; size > maxTombstonesBytes {
-			if err := finish(); err != nil {
-				return nil, err
+		e.b.Append(now, e.key, nil)
+		if size += len(e.key) + 16; size > maxTombstonesBytes {
+			if err := e.finish(group, emit); err != nil {
+				return err
 			}
+			e.begin(c, w.Txn)
+			size = 0
 		}
 	}
 	if w.Group != nil {
 		w.Group.Version = c.opt.GroupValue
-		b.Append(now, groupKey(group), w.Group.AppendTo(nil))
+		e.b.Append(now, groupKey(group), w.Group.AppendTo(nil))
 	}
 	if w.GroupTombstone {
-		b.Append(now, groupKey(group), nil)
+		e.b.Append(now, groupKey(group), nil)
 	}
-	return batches, finish()
+	return e.finish(group, emit)
 }
 
-func (c *Coordinator) builder(txn fsm.Txn) *record.Builder {
-	b := record.NewBuilder()
-	b.Codec = c.opt.Codec
+func (e *encoder) begin(c *Coordinator, txn fsm.Txn) {
+	e.b.Reset()
+	e.b.Codec = c.opt.Codec
 	if txn != fsm.NoTxn {
-		b.ProducerID, b.ProducerEpoch, b.BaseSequence, b.Transactional = txn.Producer, txn.Epoch, 0, true
+		e.b.ProducerID, e.b.ProducerEpoch, e.b.BaseSequence, e.b.Transactional = txn.Producer, txn.Epoch, 0, true
 	}
-	return b
 }
 
-func offsetKey(group string, tp fsm.TP) []byte {
+func (e *encoder) finish(group string, emit func([]byte) error) error {
+	batch, err := e.b.Build()
+	if err != nil {
+		return fmt.Errorf("encoding records of group %s: %w", group, err)
+	}
+	if batch == nil {
+		return nil
+	}
+	return emit(batch)
+}
+
+func (e *encoder) trim() {
+	if e.b.Cap()+cap(e.key)+cap(e.value) > maxKeptBatch {
+		*e = encoder{}
+	}
+}
+
+func appendOffsetKey(b []byte, group string, tp fsm.TP) []byte {
 	k := kmsg.OffsetCommitKey{Version: offsetKeyVersion, Group: group, Topic: tp.Topic, Partition: tp.Partition}
-	return k.AppendTo(make([]byte, 0, 10+len(group)+len(tp.Topic)))
+	return k.AppendTo(b)
 }
 
 func groupKey(group string) []byte {
@@ -79,13 +102,13 @@ func groupKey(group string) []byte {
 	return k.AppendTo(nil)
 }
 
-func (c *Coordinator) offsetValue(o *fsm.Offset) []byte {
+func (c *Coordinator) appendOffsetValue(b []byte, o *fsm.Offset) []byte {
 	v := kmsg.OffsetCommitValue{Version: c.opt.OffsetValue, Offset: o.Offset, LeaderEpoch: o.LeaderEpoch, Metadata: o.Metadata,
 		CommitTimestamp: o.CommitTime, ExpireTimestamp: o.ExpireTime}
 	if o.ExpireTime != -1 {
 		v.Version = expiringValue
 	}
-	return v.AppendTo(make([]byte, 0, 32+len(o.Metadata)))
+	return v.AppendTo(b)
 }
 
 var errShort = errors.New("it ends before its fields do")

@@ -83,7 +83,11 @@ func recommitted(t *testing.T, c *Coordinator, b []byte, h *record.Header) []byt
 		t.Fatal(err)
 	}
 	w := &fsm.Write{Txn: fsm.Txn{Producer: h.ProducerID, Epoch: h.ProducerEpoch}, Offsets: []fsm.OffsetRecord{{TP: fsm.TP{Topic: string(topic), Partition: partition}, Offset: o}}}
-	batches, err := c.encode(string(group), w, it.Record.Timestamp)
+	var batches [][]byte
+	err = c.encode(new(encoder), string(group), w, it.Record.Timestamp, func(b []byte) error {
+		batches = append(batches, b)
+		return nil
+	})
 	if err != nil || len(batches) != 1 {
 		t.Fatal(len(batches), err)
 	}
@@ -91,4 +95,33 @@ func recommitted(t *testing.T, c *Coordinator, b []byte, h *record.Header) []byt
 	out.SetBaseOffset(h.BaseOffset)
 	out.SetLeaderEpoch(h.LeaderEpoch)
 	return out
+}
+
+// Keys of a topic are made of each other.
+func TestEachRecordHasTheKeyOfItsPartition(t *testing.T) {
+	c := New(testOptions())
+	var w fsm.Write
+	w.Txn = fsm.NoTxn
+	for _, tp := range []fsm.TP{{Topic: "a", Partition: 1}, {Topic: "a", Partition: 70000}, {Topic: "bcd", Partition: 70000}, {Topic: "a", Partition: 0}, {Topic: "a", Partition: 2}} {
+		w.Offsets = append(w.Offsets, fsm.OffsetRecord{TP: tp, Offset: &fsm.Offset{ExpireTime: -1}})
+	}
+	w.Offsets[4].Offset = nil
+	err := c.encode(new(encoder), "g", &w, 1, func(batch []byte) error {
+		it := record.NewIter(batch, 1<<20)
+		defer it.Close()
+		for i := range w.Offsets {
+			if !it.Next() {
+				t.Fatal("too few records", it.Err())
+			}
+			group, topic, partition, _, err := readKey(it.Record.Key)
+			got := fsm.TP{Topic: string(topic), Partition: partition}
+			if err != nil || string(group) != "g" || got != w.Offsets[i].TP || (it.Record.Value == nil) != (i == 4) {
+				t.Errorf("record %d: group %q, %v, %v", i, group, got, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

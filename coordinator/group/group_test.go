@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,10 +18,14 @@ import (
 	"gregor/wire/record"
 )
 
+func commitOffsets(c *Coordinator, group string, list []fsm.Commit, done func()) {
+	c.Commit(&OffsetCommit{Group: group, OffsetCommit: fsm.OffsetCommit{Generation: -1, Commits: list}, Done: done})
+}
+
 func put(c *Coordinator, group string, partition int32, offset int64) (code int16, answered *bool) {
 	answered = new(bool)
 	list := []fsm.Commit{{TP: fsm.TP{Topic: "t", Partition: partition}, Offset: fsm.Offset{Offset: offset, LeaderEpoch: -1, ExpireTime: -1, CommitTime: nowMillis()}}}
-	c.Commit(group, "", nil, -1, list, func() { *answered = true })
+	commitOffsets(c, group, list, func() { *answered = true })
 	return list[0].Code, answered
 }
 
@@ -51,6 +56,87 @@ func TestAnAnswerWaitsForItsRecordToBeCommitted(t *testing.T) {
 		t.Fatal("a replicated commit does not count")
 	}
 }
+
+func TestACommitThatIsWrittenWhileOlderOnesWaitIsTheOneThatCounts(t *testing.T) {
+	log := held()
+	c := lead(t, testOptions(), log)
+	one := func(offset int64) []fsm.Commit {
+		return []fsm.Commit{{TP: fsm.TP{Topic: "t"}, Offset: fsm.Offset{Offset: offset, LeaderEpoch: -1, ExpireTime: -1, CommitTime: nowMillis()}}}
+	}
+	var answers []int
+	commitOffsets(c, "g", one(1), func() {
+		answers = append(answers, 1)
+		// The log has committed everything by now, and the second commit is not told yet.
+		commitOffsets(c, "g", one(3), func() { answers = append(answers, 3) })
+		if got := fetched(t, c, "g", 0); got != 3 {
+			t.Errorf("offset %d right after the commit of 3", got)
+		}
+	})
+	commitOffsets(c, "g", one(2), func() { answers = append(answers, 2) })
+	log.Release(nil)
+	if !slices.Equal(answers, []int{1, 3, 2}) || fetched(t, c, "g", 0) != 3 {
+		t.Errorf("answers %v, offset %d", answers, fetched(t, c, "g", 0))
+	}
+	if list, _ := c.Fetch("g", []fsm.TP{{Topic: "t"}}, false, true); list[0].Code != 0 {
+		t.Errorf("with nothing under way the offset is not stable: %d", list[0].Code)
+	}
+}
+
+func TestAnOffsetOfADeletedTopicDoesNotComeBackWithItsCommit(t *testing.T) {
+	log := new(ledtest.Log)
+	c := lead(t, testOptions(), log)
+	put(c, "g", 0, 4)
+	log.Hold()
+	var answered []*bool
+	for p := range int32(3) { // the first has an offset already, the second not
+		_, a := put(c, "g", p, 5)
+		answered = append(answered, a)
+	}
+	c.TopicDeleted([]fsm.TP{{Topic: "t", Partition: 0}, {Topic: "t", Partition: 1}})
+	log.Release(nil)
+	for p, want := range []int64{-1, -1, 5} {
+		if got := fetched(t, c, "g", int32(p)); !*answered[p] || got != want {
+			t.Errorf("partition %d: answered %v, offset %d, want %d", p, *answered[p], got, want)
+		}
+	}
+}
+
+func TestACommitThatWaitsWhenThePartitionGoesIsAnsweredOnce(t *testing.T) {
+	log := held()
+	c := lead(t, testOptions(), log)
+	answers := 0
+	list := []fsm.Commit{{TP: fsm.TP{Topic: "t"}, Offset: fsm.Offset{Offset: 5, LeaderEpoch: -1, ExpireTime: -1}}}
+	commitOffsets(c, "g", list, func() { answers++ })
+	c.Resign(0)
+	log.Release(errNotLeader)
+	if answers != 1 || list[0].Code != kerr.NotCoordinator.Code {
+		t.Errorf("%d answers, code %d", answers, list[0].Code)
+	}
+}
+
+// The batch is encoded in memory that is used again, and the offsets replace those of the commit before.
+func TestACommitAllocatesNothingInItsGroup(t *testing.T) {
+	if raceDetector {
+		t.Skip("pools do not keep everything under the race detector")
+	}
+	c := lead(t, testOptions(), emptyLog{new(ledtest.Log)})
+	q := &OffsetCommit{Group: "g", Done: func() {}}
+	q.Generation = -1
+	for p := range int32(10) {
+		q.Commits = append(q.Commits, fsm.Commit{TP: fsm.TP{Topic: "t", Partition: p}, Offset: fsm.Offset{Offset: 1, ExpireTime: -1, Metadata: "m"}})
+	}
+	if n := testing.AllocsPerRun(1000, func() { c.Commit(q) }); n >= 1 {
+		t.Errorf("%v allocations", n)
+	}
+	if got := fetched(t, c, "g", 9); got != 1 {
+		t.Errorf("offset %d", got)
+	}
+}
+
+// emptyLog forgets what is appended.
+type emptyLog struct{ *ledtest.Log }
+
+func (emptyLog) Append([]byte, int16, time.Time) (first, last int64, err error) { return 0, 9, nil }
 
 func TestARefusedRecordIsAnsweredAndDoesNotCount(t *testing.T) {
 	log := new(ledtest.Log)
@@ -99,7 +185,7 @@ func TestACorruptRecordStopsItsKeyOnly(t *testing.T) {
 	put(c, "g", 0, 1)
 	put(c, "g", 1, 2)
 	b := record.NewBuilder()
-	b.Append(1, offsetKey("g", fsm.TP{Topic: "t", Partition: 0}), []byte{0, 9, 1})
+	b.Append(1, appendOffsetKey(nil, "g", fsm.TP{Topic: "t", Partition: 0}), []byte{0, 9, 1})
 	b.Append(1, []byte{0}, []byte{1})
 	b.Append(1, []byte{0, 77, 0}, []byte{1})
 	b.Append(1, groupKey("g"), []byte{0, 3, 0})
@@ -174,7 +260,7 @@ func TestACommitThatIsNotReplicatedInTimeIsAnswered(t *testing.T) {
 		defer stop()
 		list := []fsm.Commit{{TP: fsm.TP{Topic: "t"}, Offset: fsm.Offset{Offset: 1, ExpireTime: -1}}}
 		answered := false
-		c.Commit("g", "", nil, -1, list, func() { answered = true })
+		commitOffsets(c, "g", list, func() { answered = true })
 		time.Sleep(5*time.Second + time.Millisecond)
 		synctest.Wait()
 		if !answered || list[0].Code != kerr.RequestTimedOut.Code {
@@ -276,7 +362,7 @@ func BenchmarkLoad(b *testing.B) {
 		for p := range list {
 			list[p] = fsm.Commit{TP: fsm.TP{Topic: "some.topic", Partition: int32(p)}, Offset: fsm.Offset{Offset: int64(p), LeaderEpoch: 3, ExpireTime: -1}}
 		}
-		c.Commit(fmt.Sprintf("some-group-%d", g), "", nil, -1, list, func() {})
+		commitOffsets(c, fmt.Sprintf("some-group-%d", g), list, func() {})
 	}
 	b.ResetTimer()
 	for range b.N {
@@ -286,11 +372,11 @@ func BenchmarkLoad(b *testing.B) {
 }
 
 func BenchmarkCommit(b *testing.B) {
-	c := lead(b, testOptions(), new(ledtest.Log))
+	c := lead(b, testOptions(), emptyLog{new(ledtest.Log)})
 	b.ReportAllocs()
 	for i := range b.N {
 		list := []fsm.Commit{{TP: fsm.TP{Topic: "t", Partition: int32(i % 10)}, Offset: fsm.Offset{Offset: int64(i), LeaderEpoch: -1, ExpireTime: -1}}}
-		c.Commit("g", "", nil, -1, list, func() {})
+		commitOffsets(c, "g", list, func() {})
 	}
 }
 

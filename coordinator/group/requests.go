@@ -2,6 +2,7 @@ package group
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -97,10 +98,10 @@ func (c *Coordinator) Heartbeat(group, memberID string, instance *string, genera
 		s.mu.Unlock()
 		return kerr.UnknownMemberID.Code
 	}
-	var out fsm.Out
-	now := nowMillis()
-	code = g.Heartbeat(now, memberID, instance, generation, &out)
-	s.leave(g, now, &out)
+	out, now := takeOut(), nowMillis()
+	code = g.Heartbeat(now, memberID, instance, generation, out)
+	s.leave(g, now, out)
+	giveOut(out)
 	return code
 }
 
@@ -124,28 +125,38 @@ func (c *Coordinator) Leave(group string, members []fsm.Leaving) int16 {
 	return code
 }
 
-// Commit takes an OffsetCommit request; the codes of the commits are filled in when done is called, now or later.
-func (c *Coordinator) Commit(group, memberID string, instance *string, generation int32, commits []fsm.Commit, done func()) {
-	s, g, code := c.group(group, true)
+// OffsetCommit is an OffsetCommit request. It may be used again when it has been answered.
+type OffsetCommit struct {
+	// Group and the strings of fsm.OffsetCommit are not kept, but for the names of topics.
+	Group string
+	fsm.OffsetCommit
+	// Done is called once, now or later, with no lock held: the Code of each commit is filled in then.
+	Done func()
+}
+
+// Commit takes an OffsetCommit request.
+func (c *Coordinator) Commit(q *OffsetCommit) {
+	s, g, code := c.group(q.Group, true)
 	now := nowMillis()
 	if code == 0 && g == nil {
-		if generation < 0 {
-			g = s.add(group, now)
+		if q.Generation < 0 {
+			g = s.add(strings.Clone(q.Group), now)
 		} else {
 			s.mu.Unlock()
 			code = kerr.IllegalGeneration.Code
 		}
 	}
 	if code != 0 {
-		for i := range commits {
-			commits[i].Code = code
+		for i := range q.Commits {
+			q.Commits[i].Code = code
 		}
-		done()
+		q.Done()
 		return
 	}
-	var out fsm.Out
-	g.Commit(now, memberID, instance, generation, commits, func(*fsm.Reply) { done() }, &out)
-	s.leave(g, now, &out)
+	out := takeOut()
+	g.Commit(now, &q.OffsetCommit, q, out)
+	s.leave(g, now, out)
+	giveOut(out)
 }
 
 // Fetched is a committed offset; Offset is nil if there is none.
@@ -169,6 +180,7 @@ func (c *Coordinator) Fetch(group string, tps []fsm.TP, all, requireStable bool)
 		}
 	}
 	out := make([]Fetched, len(tps))
+	var offsets []fsm.Offset
 	for i, tp := range tps {
 		out[i].TP = tp
 		if g == nil {
@@ -179,7 +191,13 @@ func (c *Coordinator) Fetch(group string, tps []fsm.TP, all, requireStable bool)
 			out[i].Code = kerr.UnstableOffsetCommit.Code
 			continue
 		}
-		out[i].Offset = off
+		if off != nil {
+			if offsets == nil {
+				offsets = make([]fsm.Offset, len(tps)-i)
+			}
+			offsets[0] = *off // the next commit changes it
+			out[i].Offset, offsets = &offsets[0], offsets[1:]
+		}
 	}
 	return out, 0
 }

@@ -21,6 +21,7 @@ type shard struct {
 	loaded bool
 	gone   bool // unloaded: a shard does not come back
 	groups map[string]*fsm.Group
+	enc    encoder
 	// open are the groups with offsets in a producer's open transaction; one may be gone by now.
 	open map[int64]map[string]struct{}
 	// ended are the transactions that ended while the log was read.
@@ -41,7 +42,7 @@ func (s *shard) enter() int16 {
 	return 0
 }
 
-// reply is how every waiter of this package is called.
+// reply is how the waiters of this package are called, those of OffsetCommit excepted: they are *OffsetCommit.
 type reply = func(*fsm.Reply)
 
 // after is what is left to do when the shard is unlocked.
@@ -52,7 +53,11 @@ type after struct {
 
 func (a *after) run() {
 	for i := range a.replies {
-		if to := a.replies[i].To; to != nil {
+		switch to := a.replies[i].To.(type) {
+		case nil:
+		case *OffsetCommit:
+			to.Done()
+		default:
 			to.(reply)(&a.replies[i])
 		}
 	}
@@ -98,22 +103,10 @@ func (s *shard) write(g *fsm.Group, w *fsm.Write, now int64, out *fsm.Out) *comm
 		fail(nil)
 		return nil
 	}
-	batches, err := s.c.encode(g.ID(), w, now)
+	first, last, err := s.append(g.ID(), w, now)
 	if err != nil {
 		fail(err)
 		return nil
-	}
-	first, last := int64(-1), int64(-1)
-	for _, b := range batches {
-		at, end, err := s.log.Append(b, s.c.opt.Acks, time.UnixMilli(now))
-		if err != nil {
-			fail(err)
-			return nil
-		}
-		if first < 0 {
-			first = at
-		}
-		last = end
 	}
 	if w.Txn != fsm.NoTxn {
 		s.opened(w.Txn.Producer, g.ID())
@@ -123,18 +116,52 @@ func (s *shard) write(g *fsm.Group, w *fsm.Write, now int64, out *fsm.Out) *comm
 		g.Written(now, w, 0, first, out)
 		return nil
 	}
+	if committed, err := s.log.Committed(last + 1); committed {
+		code := int16(0)
+		if err != nil {
+			code = s.c.writeCode(w, err)
+		}
+		g.Written(now, w, code, first, out)
+		return nil
+	}
+	g.Uncommitted(w)
 	return &commit{s: s, g: g, w: w, first: first, last: last}
+}
+
+// append puts the batches of a write into the log; without one the offsets are -1.
+func (s *shard) append(group string, w *fsm.Write, now int64) (first, last int64, err error) {
+	first, last = -1, -1
+	err = s.c.encode(&s.enc, group, w, now, func(batch []byte) error {
+		at, end, err := s.log.Append(batch, s.c.opt.Acks, time.UnixMilli(now))
+		if err != nil {
+			return err
+		}
+		if first < 0 {
+			first = at
+		}
+		last = end
+		return nil
+	})
+	return first, last, err
+}
+
+// outs spares an Out its slices: it is not needed any more when after.run is over.
+var outs = sync.Pool{New: func() any { return new(fsm.Out) }}
+
+func takeOut() *fsm.Out { return outs.Get().(*fsm.Out) }
+
+func giveOut(out *fsm.Out) {
+	out.Reset()
+	outs.Put(out)
 }
 
 // event runs f for a group of the shard.
 func (s *shard) event(g *fsm.Group, f func(now int64, out *fsm.Out)) {
-	var out fsm.Out
-	now := nowMillis()
+	out, now := takeOut(), nowMillis()
 	s.mu.Lock()
-	f(now, &out)
-	a := s.apply(g, now, &out)
-	s.mu.Unlock()
-	a.run()
+	f(now, out)
+	s.leave(g, now, out)
+	giveOut(out)
 }
 
 // commit is a write that is in the log and not committed yet.

@@ -11,11 +11,14 @@ import (
 
 // Log is a led partition of a coordinator's topic.
 type Log interface {
-	// Append adds a batch as the partition's leader, and returns the offsets of its first and last record.
+	// Append adds a batch as the partition's leader, and returns the offsets of its first and last record. It may change the batch, and does
+	// not keep it.
 	Append(batch []byte, acks int16, now time.Time) (first, last int64, err error)
 	// WhenCommitted calls done once: when all before offset is committed, or when that will not be known here any more. It may call it
 	// at once, and then returns nil; otherwise a function that takes the wait back, false if it is too late for that.
 	WhenCommitted(offset int64, done func(error)) (cancel func() bool)
+	// Committed says whether all before offset is committed already, and with what result. It may be called with a coordinator's lock held.
+	Committed(offset int64) (bool, error)
 	// Bounds are the first offset and the end.
 	Bounds() (start, end int64, err error)
 	// Read fills buf, grown if need be, with batches from the one that holds offset on; the last may be cut.

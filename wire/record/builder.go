@@ -37,10 +37,19 @@ func NewBuilder() *Builder {
 	return &Builder{LeaderEpoch: NoLeaderEpoch, ProducerID: NoProducerID, ProducerEpoch: NoProducerEpoch, BaseSequence: NoSequence}
 }
 
+// Reset makes a builder as NewBuilder does, in the memory of the batch that was built before: that is not good any more.
+func (b *Builder) Reset() {
+	*b = Builder{LeaderEpoch: NoLeaderEpoch, ProducerID: NoProducerID, ProducerEpoch: NoProducerEpoch, BaseSequence: NoSequence, buf: b.buf[:0]}
+}
+
+// Cap is how much memory a builder that is reset keeps.
+func (b *Builder) Cap() int { return cap(b.buf) }
+
 func (b *Builder) grow(n int) {
-	if b.buf == nil {
+	if cap(b.buf) < HeaderSize {
 		b.buf = make([]byte, HeaderSize, HeaderSize+n+n/32+64)
 	}
+	b.buf = b.buf[:HeaderSize] // the header is written over it
 }
 
 // begin notes a record's timestamp and appends what precedes its key: length, attributes and deltas. rest is the size of what

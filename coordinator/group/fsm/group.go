@@ -51,6 +51,21 @@ type Out struct {
 	Notes []string
 }
 
+// maxKept bounds what an Out that is used again keeps.
+const maxKept = 64
+
+// Reset empties an Out, which may then be used again.
+func (o *Out) Reset() {
+	if cap(o.Replies) > maxKept || cap(o.Timers) > maxKept || cap(o.Writes) > maxKept {
+		*o = Out{}
+		return
+	}
+	clear(o.Replies)
+	clear(o.Timers)
+	clear(o.Writes)
+	o.Replies, o.Timers, o.Writes, o.Notes = o.Replies[:0], o.Timers[:0], o.Writes[:0], nil
+}
+
 // Reply answers a waiter; which part of it counts depends on the request.
 type Reply struct {
 	To   Waiter

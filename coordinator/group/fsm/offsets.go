@@ -3,6 +3,7 @@ package fsm
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -37,34 +38,64 @@ type Commit struct {
 }
 
 type offsets struct {
+	// committed are the group's own: what is put there is copied.
 	committed map[TP]*Offset
-	// pending are those whose record is not committed yet, the latest of each partition.
-	pending map[TP]*Offset
+	// pending are the partitions with a record that is in the log and not committed yet: the latest write of each.
+	pending map[TP]*Write
 	// txn are those in open transactions, by producer.
 	txn map[int64]map[TP]*Offset
 }
 
 func (o *offsets) any() bool { return len(o.committed) > 0 || len(o.pending) > 0 || len(o.txn) > 0 }
 
+// put keeps a copy of an offset and of its metadata, unless it has a younger one. The topic's name is kept as it is.
 func (o *offsets) put(tp TP, off *Offset) {
-	if o.committed == nil {
-		o.committed = map[TP]*Offset{}
+	was := o.committed[tp]
+	switch {
+	case was == nil:
+		if o.committed == nil {
+			o.committed = map[TP]*Offset{}
+		}
+		was = new(Offset)
+		o.committed[tp] = was
+	case was.Position > off.Position:
+		return
 	}
-	if was := o.committed[tp]; was == nil || was.Position <= off.Position {
-		o.committed[tp] = off
+	metadata := was.Metadata
+	if metadata != off.Metadata {
+		metadata = strings.Clone(off.Metadata)
 	}
+	*was = *off
+	was.Metadata = metadata
+}
+
+// OffsetCommit is an OffsetCommit request. It is the group's from Commit until its waiter is answered, and may be used again then. Of its
+// strings the group keeps the names of topics and nothing else.
+type OffsetCommit struct {
+	MemberID   string
+	Instance   *string
+	Generation int32
+	Commits    []Commit
+
+	write Write
 }
 
 // Commit takes an OffsetCommit request. The Code of each partition is filled in when the waiter is answered.
-func (g *Group) Commit(now int64, memberID string, instance *string, generation int32, commits []Commit, w Waiter, out *Out) {
-	if code := g.mayCommit(now, memberID, instance, generation, out); code != 0 {
-		for i := range commits {
-			commits[i].Code = code
-		}
-		out.Replies = append(out.Replies, Reply{To: w, Code: code})
+func (g *Group) Commit(now int64, q *OffsetCommit, w Waiter, out *Out) {
+	if code := g.mayCommit(now, q.MemberID, q.Instance, q.Generation, out); code != 0 {
+		refuse(q.Commits, code, w, out)
 		return
 	}
-	g.store(NoTxn, commits, w, out)
+	write := &q.write
+	*write = Write{Txn: NoTxn, Offsets: write.Offsets[:0], commits: q.Commits, waiter: w}
+	g.store(write, out)
+}
+
+func refuse(commits []Commit, code int16, w Waiter, out *Out) {
+	for i := range commits {
+		commits[i].Code = code
+	}
+	out.Replies = append(out.Replies, Reply{To: w, Code: code})
 }
 
 // Txn is the transaction that offsets are committed in.
@@ -91,58 +122,50 @@ func (g *Group) CommitTxn(memberID string, instance *string, generation int32, t
 		code = kerr.IllegalGeneration.Code
 	}
 	if code != 0 {
-		for i := range commits {
-			commits[i].Code = code
-		}
-		out.Replies = append(out.Replies, Reply{To: w, Code: code})
+		refuse(commits, code, w, out)
 		return
 	}
-	g.store(txn, commits, w, out)
+	write := &Write{Txn: txn, commits: commits, waiter: w}
+	// What is in the log is the transaction's, whatever its client is told of it.
+	write.appended = func(position int64) {
+		for i := range write.Offsets {
+			off := *write.Offsets[i].Offset
+			off.Position = position
+			g.SetPendingTxn(txn.Producer, write.Offsets[i].TP, &off)
+		}
+	}
+	g.store(write, out)
 }
 
-// store has offsets recorded, those with too much metadata excepted.
-func (g *Group) store(txn Txn, commits []Commit, w Waiter, out *Out) {
-	write := &Write{Txn: txn}
-	for i := range commits {
-		c := &commits[i]
-		if utf16Len(c.Offset.Metadata) > g.cfg.MaxMetadata {
+// store has the offsets of a request recorded, those with too much metadata excepted.
+func (g *Group) store(write *Write, out *Out) {
+	for i := range write.commits {
+		c := &write.commits[i]
+		c.Code = 0
+		if m := c.Offset.Metadata; len(m) > g.cfg.MaxMetadata && utf16Len(m) > g.cfg.MaxMetadata {
 			c.Code = kerr.OffsetMetadataTooLarge.Code
 			continue
 		}
-		off := c.Offset
-		if txn == NoTxn {
-			if g.offsets.pending == nil {
-				g.offsets.pending = map[TP]*Offset{}
-			}
-			g.offsets.pending[c.TP] = &off
-		}
-		write.Offsets = append(write.Offsets, OffsetRecord{TP: c.TP, Offset: &off})
+		write.Offsets = append(write.Offsets, OffsetRecord{TP: c.TP, Offset: &c.Offset})
 	}
 	if len(write.Offsets) == 0 {
-		out.Replies = append(out.Replies, Reply{To: w})
+		out.Replies = append(out.Replies, Reply{To: write.waiter})
 		return
 	}
-	if txn != NoTxn {
-		// What is in the log is the transaction's, whatever its client is told of it.
-		write.appended = func(position int64) {
-			for i := range write.Offsets {
-				write.Offsets[i].Offset.Position = position
-				g.SetPendingTxn(txn.Producer, write.Offsets[i].TP, write.Offsets[i].Offset)
-			}
-		}
-	}
-	write.written = func(_ int64, code int16, position int64, out *Out) {
-		if txn == NoTxn {
-			g.committed(write, code, position)
-		}
-		for i := range commits {
-			if commits[i].Code == 0 {
-				commits[i].Code = code
-			}
-		}
-		out.Replies = append(out.Replies, Reply{To: w, Code: code})
-	}
 	out.Writes = append(out.Writes, write)
+}
+
+// stored ends a write of offsets and answers who asked for it.
+func (g *Group) stored(w *Write, code int16, position int64, out *Out) {
+	if w.Txn == NoTxn {
+		g.committed(w, code, position)
+	}
+	for i := range w.commits {
+		if w.commits[i].Code == 0 {
+			w.commits[i].Code = code
+		}
+	}
+	out.Replies = append(out.Replies, Reply{To: w.waiter, Code: code})
 }
 
 func (g *Group) mayCommit(now int64, memberID string, instance *string, generation int32, out *Out) int16 {
@@ -164,24 +187,39 @@ func (g *Group) mayCommit(now int64, memberID string, instance *string, generati
 	return kerr.UnknownMemberID.Code
 }
 
+// stage notes that the offsets of a write are in the log and not committed.
+func (g *Group) stage(w *Write) {
+	if g.offsets.pending == nil {
+		g.offsets.pending = map[TP]*Write{}
+	}
+	w.staged = true
+	for i := range w.Offsets {
+		g.offsets.pending[w.Offsets[i].TP] = w
+	}
+}
+
 func (g *Group) committed(w *Write, code int16, position int64) {
 	for i := range w.Offsets {
 		r := &w.Offsets[i]
-		staged := g.offsets.pending[r.TP]
-		if staged == nil {
+		if w.staged && g.offsets.pending[r.TP] == nil {
 			continue // its topic was deleted meanwhile
-		}
-		if staged == r.Offset {
-			delete(g.offsets.pending, r.TP)
 		}
 		if code == 0 {
 			r.Offset.Position = position
 			g.offsets.put(r.TP, r.Offset)
 		}
 	}
+	if !w.staged {
+		return
+	}
+	for i := range w.Offsets { // apart, because a request may name a partition twice
+		if tp := w.Offsets[i].TP; g.offsets.pending[tp] == w {
+			delete(g.offsets.pending, tp)
+		}
+	}
 }
 
-// Offset returns a partition's committed offset, nil if there is none. unstable: a younger one may follow.
+// Offset returns a partition's committed offset, nil if there is none; it is good until the group's next event. unstable: a younger one may follow.
 func (g *Group) Offset(tp TP) (off *Offset, unstable bool) {
 	if g.state == Dead {
 		return nil, false
@@ -302,6 +340,11 @@ func (g *Group) DeleteOffsets(now int64, parts []Commit, w Waiter, out *Out) int
 func (g *Group) TopicDeleted(now int64, tps []TP, out *Out) {
 	if g.state == Dead {
 		return
+	}
+	for _, tp := range tps {
+		if g.offsets.committed[tp] == nil { // without a tombstone to write: a commit under way does not count any more
+			g.forget(tp)
+		}
 	}
 	g.sweep(now, tps, out)
 }

@@ -5,14 +5,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Write is a set of records to append in one go. Call Group.Appended when they are in the log, and Group.Written when they are committed or
-// have failed.
+// Write is a set of records to append in one go. Call Group.Appended when they are in the log, Group.Uncommitted then if they have to wait
+// for replicas, and Group.Written when they are committed or have failed.
 type Write struct {
 	// Txn is the transaction that the offsets are part of, or NoTxn.
 	Txn            Txn
 	Offsets        []OffsetRecord
 	Group          *kmsg.GroupMetadataValue
 	GroupTombstone bool
+
+	// Of a write of offsets: who is answered, for which partitions, and whether they are among the group's pending ones.
+	commits []Commit
+	waiter  Waiter
+	staged  bool
 
 	appended func(position int64)
 	written  func(now int64, code int16, position int64, out *Out)
@@ -31,11 +36,21 @@ func (g *Group) Appended(w *Write, position int64) {
 	}
 }
 
+// Uncommitted notes that a write, which was appended, is not committed at once.
+func (g *Group) Uncommitted(w *Write) {
+	if w.commits != nil && w.Txn == NoTxn {
+		g.stage(w)
+	}
+}
+
 // Written tells what became of a write: committed with code 0, its batch beginning at position in the log, or not. It counts even if the
 // group was unloaded or deleted meanwhile: whoever waits for it is answered.
 func (g *Group) Written(now int64, w *Write, code int16, position int64, out *Out) {
-	if w.written != nil {
+	switch {
+	case w.written != nil:
 		w.written(now, code, position, out)
+	case w.commits != nil:
+		g.stored(w, code, position, out)
 	}
 }
 

@@ -118,8 +118,14 @@ func (w *world) take(out *Out) {
 				w.txns[p][o.TP] = o.Offset.Offset
 			}
 		}
-		w.flying = append(w.flying, flight{wr, int64(len(w.log)), refused})
+		at := int64(len(w.log))
 		w.log = append(w.log, snapshot(wr))
+		if !refused && len(w.flying) == 0 && w.rnd.IntN(3) == 0 { // no replica has to be waited for
+			w.g.Written(w.now, wr, 0, at, out)
+			continue
+		}
+		w.g.Uncommitted(wr)
+		w.flying = append(w.flying, flight{wr, at, refused})
 	}
 	for _, r := range out.Replies {
 		w.reply(r)
@@ -339,7 +345,7 @@ func (w *world) commit(c *client, out *Out) {
 	if w.rnd.IntN(10) == 0 {
 		a.commits[0].Offset.Metadata = "far too long"
 	}
-	w.g.Commit(w.now, c.id, c.instance, c.generation, a.commits, a, out)
+	w.g.Commit(w.now, &OffsetCommit{MemberID: c.id, Instance: c.instance, Generation: c.generation, Commits: a.commits}, a, out)
 }
 
 // commitTxn commits an offset in the transaction of the client's producer.

@@ -89,7 +89,8 @@ func (st *story) do(words []string) {
 		n, _ := strconv.Atoi(p)
 		o, _ := strconv.ParseInt(offset, 10, 64)
 		id := strings.Trim(words[1], "-")
-		st.g.Commit(st.now, id, nil, int32(number(2)), []Commit{{TP: TP{topic, int32(n)}, Offset: Offset{Offset: o, ExpireTime: -1, CommitTime: st.now}}}, "commit", &out)
+		commits := []Commit{{TP: TP{topic, int32(n)}, Offset: Offset{Offset: o, ExpireTime: -1, CommitTime: st.now}}}
+		st.g.Commit(st.now, &OffsetCommit{MemberID: id, Generation: int32(number(2)), Commits: commits}, "commit", &out)
 	case "wait":
 		st.wait(number(1))
 		return
@@ -141,6 +142,7 @@ func (st *story) take(out *Out) {
 	for i := 0; i < len(out.Writes); i++ {
 		w := out.Writes[i]
 		st.g.Appended(w, st.started)
+		st.g.Uncommitted(w)
 		st.writes = append(st.writes, w)
 		var parts []string
 		for _, o := range w.Offsets {

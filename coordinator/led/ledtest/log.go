@@ -71,6 +71,13 @@ func (l *Log) WhenCommitted(_ int64, done func(error)) func() bool {
 	}
 }
 
+// Committed is true unless the log is held.
+func (l *Log) Committed(int64) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.held, nil
+}
+
 // Hold keeps what is appended from now on from being committed.
 func (l *Log) Hold() {
 	l.mu.Lock()
