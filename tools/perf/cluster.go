@@ -27,6 +27,8 @@ func clusterRows() []row {
 		{name: "produce-100", measure: produceRow(produceLoad{partitions: 1, valueSize: 100, batchSize: 900_000, conns: 1, inFlight: 5}, perRecord)},
 		{name: "produce-1k", measure: produceRow(produceLoad{partitions: 1, valueSize: 1000, batchSize: 900_000, conns: 1, inFlight: 5}, perGB)},
 		{name: "cluster-floor", measure: measureClusterFloor, once: true},
+		{name: "produce-16k", measure: produceRow(produceLoad{partitions: 16, valueSize: 100, batchSize: 16_384, conns: 1, inFlight: 5}, perRecord)},
+		{name: "produce-1k-16k", measure: produceRow(produceLoad{partitions: 16, valueSize: 1000, batchSize: 16_384, conns: 1, inFlight: 5}, perRecord)},
 		{name: "latency", measure: measureLatency},
 		{name: "first-acks", measure: measureFirstAcks, once: true},
 		{name: "create", measure: measureCreate, once: true},
