@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -75,46 +76,72 @@ func decode[R kmsg.Request](r *server.Request, into R) (R, error) {
 	return into, into.ReadFrom(r.Body)
 }
 
-// waiting is a request that is answered later, by the coordinator or because nobody waits for it any more.
-type waiting struct {
-	r      *server.Request
-	over   atomic.Bool
-	closed func() kmsg.Response
+// joining is a JoinGroup request that is answered later, by the coordinator or because nobody waits for it any more. What it needs until then is in
+// it, for a group may have thousands that wait; what the group keeps for longer is not.
+type joining struct {
+	r    *server.Request
+	over atomic.Bool
+	join fsm.Join
+	resp kmsg.JoinGroupResponse
 }
 
-// wait lets a request's bytes go and has it answered with closed if its client leaves first: what it asked for goes on without it, as in
-// Kafka, and is ended by the member's time-outs.
-func wait(r *server.Request, closed func() kmsg.Response) *waiting {
-	w := &waiting{r: r, closed: closed}
+// syncing is a SyncGroup request that is answered later.
+type syncing struct {
+	r    *server.Request
+	over atomic.Bool
+	sync fsm.Sync
+	resp kmsg.SyncGroupResponse
+}
+
+// await lets a request's bytes go and has it answered by c if its client leaves first: what it asked for goes on without it, as in Kafka, and is
+// ended by the member's time-outs.
+func await(r *server.Request, c server.Closer) {
 	r.ReleaseBody()
 	r.Waits()
-	r.OnClose(w, 0)
-	return w
+	r.OnClose(c, 0)
 }
 
-func (w *waiting) done(resp kmsg.Response) {
-	if w.over.CompareAndSwap(false, true) {
-		w.r.CompleteMessage(resp)
-	}
-}
-
-// RequestClosed is called when the client is gone, or the broker stops.
-func (w *waiting) RequestClosed(uint64) { w.done(w.closed()) }
+// The messages of requests, which are not needed any more when the coordinator has been asked.
+var (
+	joinRequests = sync.Pool{New: func() any { return new(kmsg.JoinGroupRequest) }}
+	syncRequests = sync.Pool{New: func() any { return new(kmsg.SyncGroupRequest) }}
+)
 
 func (h *Groups) join(_ context.Context, r *server.Request) error {
-	req, err := decode(r, kmsg.NewPtrJoinGroupRequest())
-	if err != nil {
+	req := joinRequests.Get().(*kmsg.JoinGroupRequest)
+	defer func() {
+		*req = kmsg.JoinGroupRequest{}
+		joinRequests.Put(req)
+	}()
+	if _, err := decode(r, req); err != nil {
 		return err
 	}
-	j := &fsm.Join{
+	w := &joining{r: r}
+	w.take(req)
+	await(r, w)
+	if w.join.Instance != nil && !h.StaticMembers {
+		w.answer(&fsm.JoinResult{Code: kerr.UnsupportedVersion.Code, Generation: -1})
+		return nil
+	}
+	h.Coordinator.Join(req.Group, &w.join, w.answer)
+	return nil
+}
+
+// take keeps what the coordinator is to know, apart from the request's bytes.
+func (w *joining) take(req *kmsg.JoinGroupRequest) {
+	r, j := w.r, &w.join
+	*j = fsm.Join{
 		MemberID: req.MemberID, Instance: req.InstanceID, RequireID: r.Version >= 4 && req.InstanceID == nil, Client: clientID(r), Host: clientHost(r),
 		Session: req.SessionTimeoutMillis, Rebalance: req.RebalanceTimeoutMillis, ProtocolType: req.ProtocolType,
 	}
 	if r.Version == 0 {
 		j.Rebalance = j.Session
 	}
-	for _, p := range req.Protocols {
-		j.Protocols = append(j.Protocols, fsm.Protocol{Name: p.Name, Metadata: bytes.Clone(p.Metadata)})
+	if len(req.Protocols) > 0 {
+		j.Protocols = make([]fsm.Protocol, len(req.Protocols))
+	}
+	for i := range req.Protocols {
+		j.Protocols[i] = fsm.Protocol{Name: req.Protocols[i].Name, Metadata: bytes.Clone(req.Protocols[i].Metadata)}
 	}
 	if j.MemberID == "" {
 		prefix := j.Client
@@ -123,62 +150,86 @@ func (h *Groups) join(_ context.Context, r *server.Request) error {
 		}
 		j.NewID = prefix + "-" + uuid.NewString()
 	}
-	w := wait(r, func() kmsg.Response {
-		return joinResponse(&fsm.JoinResult{Code: kerr.NotCoordinator.Code, Generation: -1, MemberID: j.MemberID})
-	})
-	done := func(res *fsm.JoinResult) { w.done(joinResponse(res)) }
-	if j.Instance != nil && !h.StaticMembers {
-		done(&fsm.JoinResult{Code: kerr.UnsupportedVersion.Code, Generation: -1})
-		return nil
-	}
-	h.Coordinator.Join(req.Group, j, done)
-	return nil
 }
 
-func joinResponse(res *fsm.JoinResult) kmsg.Response {
-	resp := kmsg.NewPtrJoinGroupResponse()
+// RequestClosed is called when the client is gone, or the broker stops.
+func (w *joining) RequestClosed(uint64) {
+	w.answer(&fsm.JoinResult{Code: kerr.NotCoordinator.Code, Generation: -1, MemberID: w.join.MemberID})
+}
+
+func (w *joining) answer(res *fsm.JoinResult) {
+	if !w.over.CompareAndSwap(false, true) {
+		return
+	}
+	resp := &w.resp
 	resp.ErrorCode, resp.Generation, resp.LeaderID, resp.MemberID = res.Code, res.Generation, res.Leader, res.MemberID
 	resp.ProtocolType, resp.Protocol = res.ProtocolType, res.Protocol
-	for i := range res.Members {
-		m := kmsg.NewJoinGroupResponseMember()
-		m.MemberID, m.InstanceID, m.ProtocolMetadata = res.Members[i].ID, res.Members[i].Instance, res.Members[i].Metadata
-		resp.Members = append(resp.Members, m)
+	if len(res.Members) > 0 {
+		resp.Members = make([]kmsg.JoinGroupResponseMember, len(res.Members))
 	}
-	return resp
+	for i := range res.Members {
+		m := &resp.Members[i]
+		m.MemberID, m.InstanceID, m.ProtocolMetadata = res.Members[i].ID, res.Members[i].Instance, res.Members[i].Metadata
+	}
+	w.r.CompleteMessageHere(resp)
 }
 
 func (h *Groups) sync(_ context.Context, r *server.Request) error {
-	req, err := decode(r, kmsg.NewPtrSyncGroupRequest())
-	if err != nil {
+	req := syncRequests.Get().(*kmsg.SyncGroupRequest)
+	defer func() {
+		*req = kmsg.SyncGroupRequest{}
+		syncRequests.Put(req)
+	}()
+	if _, err := decode(r, req); err != nil {
 		return err
 	}
-	q := &fsm.Sync{MemberID: req.MemberID, Instance: req.InstanceID, Generation: req.Generation, ProtocolType: req.ProtocolType, Protocol: req.Protocol}
+	w := &syncing{r: r}
+	q := &w.sync
+	*q = fsm.Sync{MemberID: req.MemberID, Instance: req.InstanceID, Generation: req.Generation, ProtocolType: req.ProtocolType, Protocol: req.Protocol}
 	if len(req.GroupAssignment) > 0 {
-		q.Assignments = make(map[string][]byte, len(req.GroupAssignment))
-		for _, a := range req.GroupAssignment {
-			q.Assignments[a.MemberID] = bytes.Clone(a.MemberAssignment)
-		}
+		q.Assignments = cloneAssignments(req.GroupAssignment)
 	}
-	w := wait(r, func() kmsg.Response { return syncResponse(&fsm.SyncResult{Code: kerr.NotCoordinator.Code}) })
-	done := func(res *fsm.SyncResult) { w.done(syncResponse(res)) }
+	await(r, w)
 	switch {
 	case q.Instance != nil && !h.StaticMembers:
-		done(&fsm.SyncResult{Code: kerr.UnsupportedVersion.Code})
+		w.answer(&fsm.SyncResult{Code: kerr.UnsupportedVersion.Code})
 	case r.Version >= 5 && (q.ProtocolType == nil || q.Protocol == nil):
-		done(&fsm.SyncResult{Code: kerr.InconsistentGroupProtocol.Code})
+		w.answer(&fsm.SyncResult{Code: kerr.InconsistentGroupProtocol.Code})
 	default:
-		h.Coordinator.Sync(req.Group, q, done)
+		h.Coordinator.Sync(req.Group, q, w.answer)
 	}
 	return nil
 }
 
-func syncResponse(res *fsm.SyncResult) kmsg.Response {
-	resp := kmsg.NewPtrSyncGroupResponse()
+// cloneAssignments copies a leader's assignments, together: they are let go together, when the next ones come.
+func cloneAssignments(list []kmsg.SyncGroupRequestGroupAssignment) map[string][]byte {
+	size := 0
+	for i := range list {
+		size += len(list[i].MemberAssignment)
+	}
+	all := make([]byte, 0, size)
+	out := make(map[string][]byte, len(list))
+	for i := range list {
+		from := len(all)
+		all = append(all, list[i].MemberAssignment...)
+		out[list[i].MemberID] = all[from:len(all):len(all)]
+	}
+	return out
+}
+
+// RequestClosed is called when the client is gone, or the broker stops.
+func (w *syncing) RequestClosed(uint64) { w.answer(&fsm.SyncResult{Code: kerr.NotCoordinator.Code}) }
+
+func (w *syncing) answer(res *fsm.SyncResult) {
+	if !w.over.CompareAndSwap(false, true) {
+		return
+	}
+	resp := &w.resp
 	resp.ErrorCode, resp.ProtocolType, resp.Protocol, resp.MemberAssignment = res.Code, res.ProtocolType, res.Protocol, res.Assignment
 	if resp.MemberAssignment == nil {
 		resp.MemberAssignment = []byte{}
 	}
-	return resp
+	w.r.CompleteMessageHere(resp)
 }
 
 func (h *Groups) heartbeat(_ context.Context, _ *server.Request, req *kmsg.HeartbeatRequest) kmsg.Response {
@@ -226,6 +277,11 @@ func clientID(r *server.Request) string {
 
 // clientHost is the client's address as Java prints it.
 func clientHost(r *server.Request) string {
+	if a, ok := r.RemoteAddr.(*net.TCPAddr); ok && a.Zone == "" {
+		var buf [64]byte
+		buf[0] = '/'
+		return string(a.AddrPort().Addr().Unmap().AppendTo(buf[:1]))
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr.String())
 	if err != nil {
 		host = r.RemoteAddr.String()

@@ -46,7 +46,17 @@ func (r *Request) Later() Later { return Later{r.conn} }
 func (l Later) Do(j Job) { l.c.jobs = append(l.c.jobs, j) }
 
 // CompleteMessage answers the request with a kmsg response.
-func (r *Request) CompleteMessage(resp kmsg.Response) {
+func (r *Request) CompleteMessage(resp kmsg.Response) { r.complete(r.encode(resp)) }
+
+// CompleteMessageHere is CompleteMessage for a goroutine that may spare the time to send the response, as CompleteHere is Complete.
+func (r *Request) CompleteMessageHere(resp kmsg.Response) {
+	c := r.conn
+	if r.settle(r.encode(resp)) {
+		c.writeHere()
+	}
+}
+
+func (r *Request) encode(resp kmsg.Response) *Response {
 	resp.SetVersion(r.Version)
 	if f := r.conn.srv.opt.ErrorsOf; f != nil && r.conn.srv.opt.Metrics != nil {
 		f(resp, func(code int16) { r.CountErrors(code, 1) })
@@ -62,7 +72,7 @@ func (r *Request) CompleteMessage(resp kmsg.Response) {
 		}
 		r.conn.mute(mute)
 	}
-	r.complete(p)
+	return p
 }
 
 // CompleteSilently ends a request that gets no response (Produce with acks=0).

@@ -36,7 +36,7 @@ func (c *Coordinator) Join(group string, j *fsm.Join, done func(*fsm.JoinResult)
 		g = s.add(group, now)
 	}
 	var out fsm.Out
-	g.Join(now, j, func(r *fsm.Reply) { done(r.Join) }, &out)
+	g.Join(now, j, done, &out)
 	s.leave(g, now, &out)
 }
 
@@ -82,7 +82,7 @@ func (c *Coordinator) Sync(group string, q *fsm.Sync, done func(*fsm.SyncResult)
 	}
 	var out fsm.Out
 	now := nowMillis()
-	g.Sync(now, q, func(r *fsm.Reply) { done(r.Sync) }, &out)
+	g.Sync(now, q, done, &out)
 	s.leave(g, now, &out)
 }
 

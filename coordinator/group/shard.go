@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,8 +43,12 @@ func (s *shard) enter() int16 {
 	return 0
 }
 
-// reply is how the waiters of this package are called, those of OffsetCommit excepted: they are *OffsetCommit.
-type reply = func(*fsm.Reply)
+// reply, joinReply and syncReply are how the waiters of this package are called, those of OffsetCommit excepted: they are *OffsetCommit.
+type (
+	reply     = func(*fsm.Reply)
+	joinReply = func(*fsm.JoinResult)
+	syncReply = func(*fsm.SyncResult)
+)
 
 // after is what is left to do when the shard is unlocked.
 type after struct {
@@ -51,18 +56,35 @@ type after struct {
 	waits   []*commit
 }
 
+// answersAtOnce is how many waiters a goroutine answers: each is a response to send, so those of a large group are shared out.
+const answersAtOnce = 128
+
 func (a *after) run() {
-	for i := range a.replies {
-		switch to := a.replies[i].To.(type) {
+	replies := a.replies
+	for len(replies) > answersAtOnce {
+		go answer(slices.Clone(replies[len(replies)-answersAtOnce:])) // the list is used again when run is over
+		replies = replies[:len(replies)-answersAtOnce]
+	}
+	answer(replies)
+	for _, w := range a.waits {
+		w.wait()
+	}
+}
+
+func answer(replies []fsm.Reply) {
+	for i := range replies {
+		r := &replies[i]
+		switch to := r.To.(type) {
 		case nil:
 		case *OffsetCommit:
 			to.Done()
-		default:
-			to.(reply)(&a.replies[i])
+		case joinReply:
+			to(r.Join)
+		case syncReply:
+			to(r.Sync)
+		case reply:
+			to(r)
 		}
-	}
-	for _, w := range a.waits {
-		w.wait()
 	}
 }
 
