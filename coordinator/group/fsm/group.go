@@ -89,9 +89,11 @@ type Group struct {
 	since int64 // when the state was entered, -1 if the record does not say
 
 	protocolType string // empty: offsets only
-	protocol     *string
-	generation   int32
-	leader       string // empty: none
+	// typeShown is protocolType for answers, which are encoded when the group may have changed: what it points to never does.
+	typeShown  *string
+	protocol   *string
+	generation int32
+	leader     string // empty: none
 
 	members   map[string]*member
 	order     []*member // the same; positions change when members go

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -192,18 +194,28 @@ func (g *Group) joinReplacing(now int64, m *member, j *Join, w Waiter, out *Out)
 
 // joined is the answer for a member of the present generation.
 func (g *Group) joined(m *member) *JoinResult {
-	res := g.joinedUnder(m, g.leader)
+	res := new(JoinResult)
+	g.joinedTo(res, m)
+	return res
+}
+
+func (g *Group) joinedTo(res *JoinResult, m *member) {
+	*res = g.joinedAs(m, g.leader)
 	if m.id == g.leader && g.state == CompletingRebalance {
 		res.Members = make([]JoinedMember, 0, len(g.order))
 		for _, o := range g.order {
 			res.Members = append(res.Members, JoinedMember{ID: o.id, Instance: o.instance, Metadata: o.metadata(*g.protocol)})
 		}
 	}
-	return res
 }
 
 func (g *Group) joinedUnder(m *member, leader string) *JoinResult {
-	return &JoinResult{Generation: g.generation, ProtocolType: &g.protocolType, Protocol: g.protocol, Leader: leader, MemberID: m.id}
+	res := g.joinedAs(m, leader)
+	return &res
+}
+
+func (g *Group) joinedAs(m *member, leader string) JoinResult {
+	return JoinResult{Generation: g.generation, ProtocolType: g.typeShown, Protocol: g.protocol, Leader: leader, MemberID: m.id}
 }
 
 // prepare starts a rebalance.
@@ -271,8 +283,11 @@ func (g *Group) completeJoin(now int64, out *Out) {
 	g.subscribed = g.subscriptions()
 	g.enter(CompletingRebalance, now)
 	g.note(out, "Stabilized group %s generation %d with %d members", g.id, g.generation, len(g.members))
-	for _, m := range g.order {
-		g.answerJoin(m, g.joined(m), out)
+	results := make([]JoinResult, len(g.order)) // one allocation for all: they are answered together
+	out.Replies = slices.Grow(out.Replies, len(g.order))
+	for i, m := range g.order {
+		g.joinedTo(&results[i], m)
+		g.answerJoin(m, &results[i], out)
 		m.isNew = false
 		g.alive(m, now, out)
 	}
@@ -295,6 +310,16 @@ func (g *Group) electJoined(out *Out) bool {
 
 // selectProtocol is the protocol that all members support and most prefer; of equals, the one whose first voter is longest in the group.
 func (g *Group) selectProtocol() string {
+	common, candidates := "", 0
+	for name, members := range g.supported {
+		if members == len(g.members) {
+			common = name
+			candidates++
+		}
+	}
+	if candidates == 1 {
+		return common // which is what all vote for
+	}
 	votes := map[string]int{}
 	best := ""
 	for _, m := range g.order {

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -69,7 +70,8 @@ func (g *Group) alive(m *member, now int64, out *Out) {
 
 func (g *Group) add(m *member, protocolType string) {
 	if len(g.members) == 0 {
-		g.protocolType = protocolType
+		shown := protocolType
+		g.protocolType, g.typeShown = protocolType, &shown
 	}
 	if g.leader == "" {
 		g.leader = m.id
@@ -80,9 +82,7 @@ func (g *Group) add(m *member, protocolType string) {
 	if m.instance != nil {
 		g.static[*m.instance] = m
 	}
-	for _, name := range names(m.protocols) {
-		g.supported[name]++
-	}
+	g.support(m.protocols)
 	if m.join != nil {
 		g.awaiting++
 	}
@@ -109,41 +109,54 @@ func (g *Group) remove(m *member, out *Out) {
 	}
 }
 
+func (g *Group) support(protocols []Protocol) {
+	for i := range protocols {
+		if !named(protocols[:i], protocols[i].Name) {
+			g.supported[protocols[i].Name]++
+		}
+	}
+}
+
 func (g *Group) unsupport(protocols []Protocol) {
-	for _, name := range names(protocols) {
+	for i := range protocols {
+		name := protocols[i].Name
+		if named(protocols[:i], name) {
+			continue
+		}
 		if g.supported[name]--; g.supported[name] <= 0 {
 			delete(g.supported, name)
 		}
 	}
 }
 
-// names are the protocols' names, each once.
-func names(protocols []Protocol) []string {
-	out := make([]string, 0, len(protocols))
-next:
+// named says whether one of the protocols has the name: a member may offer one twice, which counts once.
+func named(protocols []Protocol, name string) bool {
 	for i := range protocols {
-		for _, n := range out {
-			if n == protocols[i].Name {
-				continue next
-			}
+		if protocols[i].Name == name {
+			return true
 		}
-		out = append(out, protocols[i].Name)
 	}
-	return out
+	return false
+}
+
+func sameNames(a, b []Protocol) bool {
+	return slices.EqualFunc(a, b, func(a, b Protocol) bool { return a.Name == b.Name })
 }
 
 // update takes over what a member joins with, and its waiter.
 func (g *Group) update(m *member, protocols []Protocol, w Waiter, out *Out) {
-	g.unsupport(m.protocols)
-	m.protocols = protocols
-	for _, name := range names(protocols) {
-		g.supported[name]++
+	if !sameNames(m.protocols, protocols) {
+		g.unsupport(m.protocols)
+		g.support(protocols)
 	}
+	m.protocols = protocols
 	g.awaitJoin(m, w, out)
 }
 
 func (g *Group) awaitJoin(m *member, w Waiter, out *Out) {
-	g.answerJoin(m, failedJoin(m.id, kerr.RebalanceInProgress.Code), out) // it asked twice; only one of its requests can be answered well
+	if m.join != nil { // it asked twice; only one of its requests can be answered well
+		g.answerJoin(m, failedJoin(m.id, kerr.RebalanceInProgress.Code), out)
+	}
 	if m.join = w; w != nil {
 		g.awaiting++
 	}

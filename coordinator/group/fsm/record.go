@@ -63,6 +63,9 @@ func (g *Group) record(assignments map[string][]byte) *kmsg.GroupMetadataValue {
 		leader := g.leader
 		v.Leader = &leader
 	}
+	if len(g.order) > 0 {
+		v.Members = make([]kmsg.GroupMetadataValueMember, 0, len(g.order))
+	}
 	for _, m := range g.order {
 		rec := kmsg.GroupMetadataValueMember{MemberID: m.id, InstanceID: m.instance, ClientID: m.client, ClientHost: m.host,
 			RebalanceTimeoutMillis: m.rebalance, SessionTimeoutMillis: m.session, Assignment: m.assignment}
@@ -131,7 +134,9 @@ func (g *Group) subscriptions() map[string]struct{} {
 		b := kbin.Reader{Src: m.metadata(*g.protocol)}
 		b.Int16() // every version begins as version 0
 		for n := b.ArrayLen(); n > 0 && b.Ok(); n-- {
-			topics[b.String()] = struct{}{}
+			if name := b.Span(int(b.Int16())); !has(topics, name) {
+				topics[string(name)] = struct{}{}
+			}
 		}
 		b.NullableBytes()
 		if b.Complete() != nil && !b.Ok() {
@@ -139,6 +144,11 @@ func (g *Group) subscriptions() map[string]struct{} {
 		}
 	}
 	return topics
+}
+
+func has(topics map[string]struct{}, name []byte) bool {
+	_, ok := topics[string(name)]
+	return ok
 }
 
 // Member is a member as DescribeGroups shows it.

@@ -37,21 +37,24 @@ func (g *Group) Sync(now int64, s *Sync, w Waiter, out *Out) {
 	case PreparingRebalance:
 		reply(&SyncResult{Code: kerr.RebalanceInProgress.Code})
 	case CompletingRebalance:
-		g.answerSync(m, &SyncResult{Code: kerr.RebalanceInProgress.Code}, out) // it asked twice
+		if m.sync != nil { // it asked twice
+			g.answerSync(m, &SyncResult{Code: kerr.RebalanceInProgress.Code}, out)
+		}
 		m.sync = w
 		if m.id == g.leader {
 			g.assign(s, out)
 		}
 	case Stable:
-		reply(g.synced(m))
+		res := g.synced(m)
+		reply(&res)
 		g.alive(m, now, out)
 	case Empty, Dead:
 		reply(&SyncResult{Code: kerr.UnknownMemberID.Code})
 	}
 }
 
-func (g *Group) synced(m *member) *SyncResult {
-	return &SyncResult{ProtocolType: &g.protocolType, Protocol: g.protocol, Assignment: m.assignment}
+func (g *Group) synced(m *member) SyncResult {
+	return SyncResult{ProtocolType: g.typeShown, Protocol: g.protocol, Assignment: m.assignment}
 }
 
 // assign has the leader's assignment recorded; with the record committed it holds.
@@ -76,8 +79,10 @@ func (g *Group) assign(s *Sync, out *Out) {
 			m.assignment = assignments[m.id]
 		}
 		g.enter(Stable, now)
-		for _, m := range g.order {
-			if g.answerSync(m, g.synced(m), out) {
+		results := make([]SyncResult, len(g.order)) // one allocation for all
+		for i, m := range g.order {
+			results[i] = g.synced(m)
+			if g.answerSync(m, &results[i], out) {
 				g.alive(m, now, out)
 			}
 		}
