@@ -388,3 +388,50 @@ func BenchmarkHeartbeat(b *testing.B) {
 		c.Heartbeat("g", "m", nil, 0)
 	}
 }
+
+// A group that is larger than what one goroutine answers: nobody is left out, and everybody gets his own.
+func TestAllMembersOfALargeGroupAreAnswered(t *testing.T) {
+	const members = 2*answersAtOnce + 50
+	synctest.Test(t, func(t *testing.T) {
+		c := New(testOptions())
+		c.Lead(0, new(ledtest.Log))
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = c.Run(ctx) }()
+		synctest.Wait()
+		id := func(i int) string { return fmt.Sprintf("m%d", i) }
+		var joined [members]atomic.Pointer[fsm.JoinResult]
+		var synced [members]atomic.Pointer[fsm.SyncResult]
+		for i := range members {
+			j := &fsm.Join{NewID: id(i), Session: 30_000, Rebalance: 30_000, ProtocolType: "consumer", Protocols: []fsm.Protocol{{Name: "range", Metadata: []byte(id(i))}}}
+			c.Join("g", j, func(r *fsm.JoinResult) { joined[i].Store(r) })
+		}
+		time.Sleep(10 * time.Second) // the first rebalance waits for more members
+		synctest.Wait()
+		q := fsm.Sync{Assignments: map[string][]byte{}}
+		for i := range members {
+			r := joined[i].Load()
+			if r == nil || r.Code != 0 || r.MemberID != id(i) || r.Leader != id(0) || *r.Protocol != "range" || *r.ProtocolType != "consumer" {
+				t.Fatalf("member %d was answered %+v", i, r)
+			}
+			if want := map[bool]int{true: members}[i == 0]; len(r.Members) != want {
+				t.Fatalf("member %d is told of %d members, not %d", i, len(r.Members), want)
+			}
+			q.Generation = r.Generation
+			q.Assignments[id(i)] = []byte("of " + id(i))
+		}
+		for i := members - 1; i >= 0; i-- { // the leader, who has the assignment, is the last
+			s := fsm.Sync{MemberID: id(i), Generation: q.Generation}
+			if i == 0 {
+				s.Assignments = q.Assignments
+			}
+			c.Sync("g", &s, func(r *fsm.SyncResult) { synced[i].Store(r) })
+		}
+		synctest.Wait()
+		for i := range members {
+			if r := synced[i].Load(); r == nil || r.Code != 0 || string(r.Assignment) != "of "+id(i) || *r.ProtocolType != "consumer" {
+				t.Fatalf("member %d was answered %+v", i, r)
+			}
+		}
+		stop()
+	})
+}
