@@ -59,7 +59,7 @@ func (c *Coordinator) encode(e *encoder, group string, w *fsm.Write, now int64, 
 	}
 	if w.Group != nil {
 		w.Group.Version = c.opt.GroupValue
-		e.b.Append(now, groupKey(group), w.Group.AppendTo(nil))
+		e.b.Append(now, groupKey(group), w.Group.AppendTo(make([]byte, 0, groupValueSize(w.Group))))
 	}
 	if w.GroupTombstone {
 		e.b.Append(now, groupKey(group), nil)
@@ -100,6 +100,20 @@ func appendOffsetKey(b []byte, group string, tp fsm.TP) []byte {
 func groupKey(group string) []byte {
 	k := kmsg.GroupMetadataKey{Version: groupKeyVersion, Group: group}
 	return k.AppendTo(nil)
+}
+
+// groupValueSize is about how long a group's record becomes, and mostly not less: that of a thousand members would be copied again and again as it
+// grows.
+func groupValueSize(v *kmsg.GroupMetadataValue) int {
+	size := 256
+	for i := range v.Members {
+		m := &v.Members[i]
+		size += 32 + len(m.MemberID) + len(m.ClientID) + len(m.ClientHost) + len(m.Subscription) + len(m.Assignment)
+		if m.InstanceID != nil {
+			size += len(*m.InstanceID)
+		}
+	}
+	return size
 }
 
 func (c *Coordinator) appendOffsetValue(b []byte, o *fsm.Offset) []byte {

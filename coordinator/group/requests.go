@@ -35,9 +35,10 @@ func (c *Coordinator) Join(group string, j *fsm.Join, done func(*fsm.JoinResult)
 	if g == nil {
 		g = s.add(group, now)
 	}
-	var out fsm.Out
-	g.Join(now, j, done, &out)
-	s.leave(g, now, &out)
+	out := takeOut()
+	g.Join(now, j, done, out)
+	s.leave(g, now, out)
+	giveOut(out)
 }
 
 // add makes a group, with the lock held.
@@ -80,10 +81,10 @@ func (c *Coordinator) Sync(group string, q *fsm.Sync, done func(*fsm.SyncResult)
 		done(&fsm.SyncResult{Code: code})
 		return
 	}
-	var out fsm.Out
-	now := nowMillis()
-	g.Sync(now, q, done, &out)
-	s.leave(g, now, &out)
+	out, now := takeOut(), nowMillis()
+	g.Sync(now, q, done, out)
+	s.leave(g, now, out)
+	giveOut(out)
 }
 
 // Heartbeat takes a Heartbeat request.
