@@ -1,7 +1,6 @@
 package group
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,9 +10,6 @@ import (
 	"gregor/coordinator/led"
 	"gregor/wire/record"
 )
-
-// maxUnpacked bounds what one batch may decompress to while it is loaded.
-const maxUnpacked = 1 << 30
 
 // Load reads the shard's log and then serves.
 func (s *shard) Load(waited time.Duration) {
@@ -42,67 +38,21 @@ type loader struct {
 	topics map[string]string // each name once
 	// txn are the offsets of open transactions, by producer and group.
 	txn  map[int64]map[string]map[fsm.TP]*fsm.Offset
-	it   record.Iter
 	upTo int64 // what was read ends here
-	bad  int
-}
-
-// over says that the result is not wanted any more.
-func (l *loader) over() bool {
-	if l.s.c.shards.Context().Err() != nil {
-		return true
-	}
-	l.s.mu.Lock()
-	defer l.s.mu.Unlock()
-	return l.s.gone
 }
 
 func (l *loader) read() (err error) {
-	defer l.it.Close()
-	l.upTo, err = led.ReadAll(l.s.log, l.s.c.opt.LoadBuffer, l.over, l.batch)
+	s := l.s
+	from := led.Loader{Buffer: s.c.opt.LoadBuffer, Marker: l.marker, Record: l.record,
+		Over: func() bool { return s.c.shards.Context().Err() != nil || s.mu.IsGone() },
+		Skip: func(offset int64, err error) {
+			s.c.opt.Log.Errorf("Skipping the record at offset %d of __consumer_offsets-%d, what was committed before under its key stays: %v", offset, s.id, err)
+		}}
+	l.upTo, err = from.Load(s.log)
 	return err
 }
 
-// batch takes over one batch. A record that cannot be understood is left out, and what was known of its key stays.
-func (l *loader) batch(b []byte, h *record.Header) {
-	if h.IsControl() {
-		l.marker(b, h)
-		return
-	}
-	if h.Magic >= 2 && !record.Batch(b).ValidCRC() {
-		l.skip(h.BaseOffset, errors.New("the batch does not match its checksum"))
-		return
-	}
-	l.it.Reset(b, maxUnpacked)
-	for l.it.Next() {
-		r := &l.it.Record
-		if err := l.record(r, h); err != nil {
-			l.skip(r.Offset, err)
-		}
-	}
-	if err := l.it.Err(); err != nil {
-		l.skip(h.BaseOffset, err)
-	}
-}
-
-// maxSkipsLogged keeps a log full of strange records from filling the broker's.
-const maxSkipsLogged = 100
-
-func (l *loader) skip(offset int64, err error) {
-	if l.bad++; l.bad <= maxSkipsLogged {
-		l.s.c.opt.Log.Errorf("Skipping the record at offset %d of __consumer_offsets-%d, what was committed before under its key stays: %v", offset, l.s.id, err)
-	}
-}
-
-func (l *loader) marker(b []byte, h *record.Header) {
-	m, ok, err := record.ParseEndTxnMarker(b)
-	if err != nil {
-		l.skip(h.BaseOffset, err)
-		return
-	}
-	if !ok {
-		return
-	}
+func (l *loader) marker(m record.EndTxnMarker, h *record.Header) {
 	if m.Type == record.ControlCommit {
 		for group, of := range l.txn[h.ProducerID] {
 			to := l.group([]byte(group))
@@ -215,11 +165,11 @@ func (l *loader) install() (groups, offsets int) {
 	}
 	var all []after
 	s.mu.Lock()
-	if s.gone {
+	if s.mu.Gone {
 		s.mu.Unlock()
 		return -1, 0
 	}
-	s.groups, s.loaded, s.open = made, true, open
+	s.groups, s.mu.Loaded, s.open = made, true, open
 	for _, e := range s.ended {
 		if e.position >= l.upTo {
 			s.end(e)

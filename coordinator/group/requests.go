@@ -14,7 +14,7 @@ func (c *Coordinator) Join(group string, j *fsm.Join, done func(*fsm.JoinResult)
 	fail := func(code int16) { done(&fsm.JoinResult{Code: code, Generation: -1, MemberID: j.MemberID}) }
 	s, code := c.find(group, false)
 	if code == 0 {
-		code = s.enter()
+		code = s.mu.Enter()
 	}
 	if code != 0 {
 		fail(code)
@@ -59,7 +59,7 @@ func (s *shard) leave(g *fsm.Group, now int64, out *fsm.Out) {
 func (c *Coordinator) group(name string, emptyAllowed bool) (*shard, *fsm.Group, int16) {
 	s, code := c.find(name, emptyAllowed)
 	if code == 0 {
-		code = s.enter()
+		code = s.mu.Enter()
 	}
 	if code != 0 {
 		return nil, nil, code
@@ -246,7 +246,7 @@ func (c *Coordinator) List(states []string) (list []Listed, code int16) {
 		return nil, kerr.CoordinatorNotAvailable.Code
 	}
 	for _, s := range shards {
-		if e := s.enter(); e != 0 {
+		if e := s.mu.Enter(); e != 0 {
 			if e == kerr.CoordinatorLoadInProgress.Code {
 				code = e
 			}

@@ -18,29 +18,13 @@ type shard struct {
 	id  int32
 	log led.Log
 
-	mu     sync.Mutex
-	loaded bool
-	gone   bool // unloaded: a shard does not come back
+	mu     led.Gate
 	groups map[string]*fsm.Group
 	enc    encoder
 	// open are the groups with offsets in a producer's open transaction; one may be gone by now.
 	open map[int64]map[string]struct{}
 	// ended are the transactions that ended while the log was read.
 	ended []ending
-}
-
-// enter locks the shard if it serves; otherwise it returns why not.
-func (s *shard) enter() int16 {
-	s.mu.Lock()
-	switch {
-	case s.gone:
-		s.mu.Unlock()
-		return kerr.NotCoordinator.Code
-	case !s.loaded:
-		s.mu.Unlock()
-		return kerr.CoordinatorLoadInProgress.Code
-	}
-	return 0
 }
 
 // reply, joinReply and syncReply are how the waiters of this package are called, those of OffsetCommit excepted: they are *OffsetCommit.
@@ -100,7 +84,7 @@ func (s *shard) apply(g *fsm.Group, now int64, out *fsm.Out) (a after) {
 	}
 	if g.State() == fsm.Dead && s.groups[g.ID()] == g {
 		delete(s.groups, g.ID())
-	} else if !s.gone {
+	} else if !s.mu.Gone {
 		for _, t := range out.Timers {
 			s.c.timers.Set(t.At, func() {
 				s.event(g, func(now int64, out *fsm.Out) { g.Fire(now, t, out) })
@@ -121,7 +105,7 @@ func (s *shard) write(g *fsm.Group, w *fsm.Write, now int64, out *fsm.Out) *comm
 		}
 		g.Written(now, w, code, -1, out)
 	}
-	if s.gone {
+	if s.mu.Gone {
 		fail(nil)
 		return nil
 	}
@@ -268,8 +252,8 @@ func (s *shard) Unload() {
 		g.Unload(now, &out)
 		all.replies = append(all.replies, out.Replies...)
 	}
-	loaded := s.loaded
-	s.gone, s.groups = true, nil
+	loaded := s.mu.Loaded
+	s.mu.Gone, s.groups = true, nil
 	s.mu.Unlock()
 	all.run()
 	if loaded {
@@ -279,7 +263,7 @@ func (s *shard) Unload() {
 
 // list is the shard's groups as of now.
 func (s *shard) list() []*fsm.Group {
-	if s.enter() != 0 {
+	if s.mu.Enter() != 0 {
 		return nil
 	}
 	defer s.mu.Unlock()

@@ -39,8 +39,8 @@ func (c *Coordinator) EndTxn(partition int32, producer, position int64, commit b
 	defer s.mu.Unlock()
 	e := ending{producer: producer, position: position, commit: commit}
 	switch {
-	case s.gone:
-	case !s.loaded:
+	case s.mu.Gone:
+	case !s.mu.Loaded:
 		s.ended = append(s.ended, e) // the loader may have passed the place where the marker lies now
 	default:
 		s.end(e)

@@ -134,10 +134,10 @@ func TestAMarkerThatComesDuringTheLoadIsNotMissed(t *testing.T) {
 	late := New(testOptions())
 	defer late.Close()
 	s := &shard{c: late, log: log}
-	late.shards.Lead(0, func() *shard { s.loaded = false; return s })
+	late.shards.Lead(0, func() *shard { s.mu.Loaded = false; return s })
 	late.shards.Wait()
 	s.mu.Lock()
-	s.loaded = false
+	s.mu.Loaded = false
 	s.mu.Unlock()
 	mark(t, late, log, 8, false)
 	if len(s.ended) != 1 {

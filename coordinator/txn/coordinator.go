@@ -124,7 +124,7 @@ func (c *Coordinator) enter(id string) (*shard, int16) {
 	case !ok:
 		return nil, kerr.NotCoordinator.Code
 	}
-	return s, s.enter()
+	return s, s.mu.Enter()
 }
 
 // Stats are the gauges of the coordinator: transactions that wait for a leader to send a marker to, and completions that could not be

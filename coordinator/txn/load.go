@@ -1,7 +1,6 @@
 package txn
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,21 +11,18 @@ import (
 	"gregor/wire/record"
 )
 
-const (
-	// maxUnpacked bounds what one batch may decompress to while it is loaded.
-	maxUnpacked = 1 << 30
-	// maxSkipsLogged keeps a log full of strange records from filling the broker's.
-	maxSkipsLogged = 100
-)
-
 // Load reads the shard's log. When all that was read is committed it is served, and what the former coordinator had decided goes on: a
 // decision that is still to be replicated may be lost with this broker, and no marker must be sent for it.
 func (s *shard) Load(waited time.Duration) {
 	begun := time.Now().Add(-waited)
 	l := &loader{s: s, txns: map[string]*fsm.Txn{}, topics: map[string]string{}}
 	s.c.opt.Log.Infof("Loading transaction metadata from __transaction_state-%d at epoch %d", s.id, s.epoch)
-	upTo, err := led.ReadAll(s.log, s.c.opt.LoadBuffer, l.over, l.batch)
-	l.it.Close()
+	from := led.Loader{Buffer: s.c.opt.LoadBuffer, Record: l.record,
+		Over: func() bool { return s.c.shards.Context().Err() != nil || s.mu.IsGone() },
+		Skip: func(offset int64, err error) {
+			s.c.opt.Log.Errorf("Skipping the record at offset %d of __transaction_state-%d, the state before it under its key stays: %v", offset, s.id, err)
+		}}
+	upTo, err := from.Load(s.log)
 	if err != nil {
 		// What was read is served, as Apache Kafka does: no coordinator at all would stop more.
 		s.c.opt.Log.Errorf("Error loading transactions from __transaction_state-%d, what was read before it is served: %v", s.id, err)
@@ -52,48 +48,9 @@ type loader struct {
 	s      *shard
 	txns   map[string]*fsm.Txn
 	topics map[string]string // each name once
-	it     record.Iter
-	bad    int
 }
 
-// over says that the result is not wanted any more.
-func (l *loader) over() bool {
-	if l.s.c.shards.Context().Err() != nil {
-		return true
-	}
-	l.s.mu.Lock()
-	defer l.s.mu.Unlock()
-	return l.s.gone
-}
-
-// batch takes over one batch. A record that cannot be understood is left out, and what was known of its id stays.
-func (l *loader) batch(b []byte, h *record.Header) {
-	if h.IsControl() {
-		return
-	}
-	if h.Magic >= 2 && !record.Batch(b).ValidCRC() {
-		l.skip(h.BaseOffset, errors.New("the batch does not match its checksum"))
-		return
-	}
-	l.it.Reset(b, maxUnpacked)
-	for l.it.Next() {
-		r := &l.it.Record
-		if err := l.record(r); err != nil {
-			l.skip(r.Offset, err)
-		}
-	}
-	if err := l.it.Err(); err != nil {
-		l.skip(h.BaseOffset, err)
-	}
-}
-
-func (l *loader) skip(offset int64, err error) {
-	if l.bad++; l.bad <= maxSkipsLogged {
-		l.s.c.opt.Log.Errorf("Skipping the record at offset %d of __transaction_state-%d, the state before it under its key stays: %v", offset, l.s.id, err)
-	}
-}
-
-func (l *loader) record(r *record.Record) error {
+func (l *loader) record(r *record.Record, _ *record.Header) error {
 	id, err := readKey(r.Key)
 	if err != nil {
 		return fmt.Errorf("its key %x: %w", r.Key, err)
@@ -132,11 +89,11 @@ func (l *loader) install() (n int, ok bool) {
 	s, now := l.s, nowMillis()
 	var all []after
 	s.mu.Lock()
-	if s.gone {
+	if s.mu.Gone {
 		s.mu.Unlock()
 		return 0, false
 	}
-	s.txns, s.loaded = l.txns, true
+	s.txns, s.mu.Loaded = l.txns, true
 	for _, t := range l.txns {
 		var out fsm.Out
 		if t.Start(now, &out); len(out.Markers)+len(out.Writes) > 0 {

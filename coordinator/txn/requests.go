@@ -172,7 +172,7 @@ func (c *Coordinator) List(states []fsm.State, producers []int64) (list []Listed
 		return nil, kerr.CoordinatorNotAvailable.Code
 	}
 	for _, s := range shards {
-		if e := s.enter(); e != 0 {
+		if e := s.mu.Enter(); e != 0 {
 			if e == kerr.CoordinatorLoadInProgress.Code {
 				code = e
 			}

@@ -40,7 +40,7 @@ func pause(attempt int) time.Duration {
 func (e *errand) wanted() bool {
 	e.s.mu.Lock()
 	defer e.s.mu.Unlock()
-	return !e.s.gone && e.t.Current(e.m)
+	return !e.s.mu.Gone && e.t.Current(e.m)
 }
 
 // marked tells what came of it.

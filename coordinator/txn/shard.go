@@ -1,7 +1,6 @@
 package txn
 
 import (
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,24 +17,8 @@ type shard struct {
 	epoch int32 // the leader epoch, which markers carry as the coordinator's
 	log   led.Log
 
-	mu     sync.Mutex
-	loaded bool
-	gone   bool // unloaded: a shard does not come back
-	txns   map[string]*fsm.Txn
-}
-
-// enter locks the shard if it serves; otherwise it returns why not.
-func (s *shard) enter() int16 {
-	s.mu.Lock()
-	switch {
-	case s.gone:
-		s.mu.Unlock()
-		return kerr.NotCoordinator.Code
-	case !s.loaded:
-		s.mu.Unlock()
-		return kerr.CoordinatorLoadInProgress.Code
-	}
-	return 0
+	mu   led.Gate
+	txns map[string]*fsm.Txn
 }
 
 // reply is how every waiter of this package is called.
@@ -116,7 +99,7 @@ func (s *shard) leave(t *fsm.Txn, now int64, out *fsm.Out) {
 
 // write appends a record; what is returned has to be committed.
 func (s *shard) write(t *fsm.Txn, w *fsm.Write, now int64, out *fsm.Out) *commit {
-	if s.gone {
+	if s.mu.Gone {
 		t.Written(now, w, kerr.NotCoordinator.Code, out)
 		return nil
 	}
@@ -205,11 +188,11 @@ func (c *commit) timedOut() {
 func (s *shard) Unload() {
 	var out fsm.Out
 	s.mu.Lock()
-	n, loaded := len(s.txns), s.loaded
+	n, loaded := len(s.txns), s.mu.Loaded
 	for _, t := range s.txns {
 		t.Unload(&out)
 	}
-	s.gone, s.txns = true, nil
+	s.mu.Gone, s.txns = true, nil
 	s.mu.Unlock()
 	(&after{s: s, replies: out.Replies}).run()
 	if loaded {
@@ -219,7 +202,7 @@ func (s *shard) Unload() {
 
 // some lists the ids of the shard that are wanted.
 func (s *shard) some(wanted func(t *fsm.Txn, now int64) bool) (list []*fsm.Txn) {
-	if s.enter() != 0 {
+	if s.mu.Enter() != 0 {
 		return nil
 	}
 	defer s.mu.Unlock()
