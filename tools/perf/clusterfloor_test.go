@@ -6,9 +6,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gregor/wire/record"
 )
@@ -188,6 +191,50 @@ func TestClusterFloorWritesAllThreeTimes(t *testing.T) {
 	p.c.Close()
 	if err := c.wait(t); err != nil {
 		t.Error(err)
+	}
+}
+
+// Half of a frame is there when the reader comes, and the rest, less than the reader had the system wait for, when that half was taken.
+func TestFloorConnReadsWhatComesInTwo(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	out, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	c, err := acceptFloor(ln)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	want := bytes.Repeat([]byte("0123456789"), 6_000)
+	if _, err := out.Write(want[:40_000]); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	read := make(chan error, 1)
+	go func() { read <- c.readFull(got) }()
+	for left := -1; left != 0; runtime.Gosched() {
+		if left, err = unix.IoctlGetInt(c.fd, unix.TIOCINQ); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := out.Write(want[40_000:]); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-read:
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("read something else: %v", err)
+		}
+	case <-time.After(time.Minute):
+		c.stop()
+		t.Error("the second half was not read")
+		<-read
 	}
 }
 
