@@ -21,6 +21,7 @@ var classes = map[string]string{
 	"kafka-replica-verification":       "kafka.tools.ReplicaVerificationTool",
 	"kafka-streams-application-reset":  "kafka.tools.StreamsResetter",
 	"kafka-topics":                     "kafka.admin.TopicCommand",
+	"kafka-transactions":               "org.apache.kafka.tools.TransactionsCommand", // of 3.0: see transactions_test.go
 	"kafka-verifiable-consumer":        "org.apache.kafka.tools.VerifiableConsumer",
 	"kafka-verifiable-producer":        "org.apache.kafka.tools.VerifiableProducer",
 	"zookeeper-shell":                  "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka",

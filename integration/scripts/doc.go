@@ -35,6 +35,9 @@
 //	~ REGEXP => TEXT     evens out, in all outputs of this file, what has to differ
 //	-- FILE --           all that follows is the content of {dir}/FILE, up to the next such line
 //
+// testdata/3.0 is for the one script whose class 2.7.2 does not have: TestTransactionsCommand plays it at two places, both on Gregor, and
+// takes RECORD=1 without FULL=1.
+//
 // Times in log lines, stack traces, warnings of clients, hints that begin with "gregor: " and the descriptions of options are evened out everywhere, and so are the
 // addresses of brokers and ZooKeepers. The brokers are shared by all transcripts: use topics of your own, and remove what others see.
 package scripts

@@ -239,14 +239,14 @@ log4j.appender.stderr.layout.ConversionPattern=[%d] %p %m (%c)%n
 log4j.appender.stderr.Target=System.err
 `
 
-// newJava is for integration/java/Commands.java, which java itself compiles.
-func newJava(dir string) (*java, error) {
+// newJava is for integration/java/Commands.java, which java itself compiles, with the classes of a set of jars.
+func newJava(dir, set string) (*java, error) {
 	root, err := peer.Root()
 	if err != nil {
 		return nil, err
 	}
 	j := &java{log4j: filepath.Join(dir, "tools-log4j.properties")}
-	if j.jars, err = peer.Jars("kafka-2.7.2"); err != nil {
+	if j.jars, err = peer.Jars(set); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(j.log4j, []byte(log4j), 0o644); err != nil {

@@ -35,7 +35,7 @@ func TestScriptsShareAGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(zk.Close)
-	j, err := newJava(t.TempDir())
+	j, err := newJava(t.TempDir(), "kafka-2.7.2")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ func TestInterruptTellsHowMuchWasRead(t *testing.T) {
 	var names [][]string
 	names = append(names, []string{at.bin, "kafka-console-consumer"})
 	if os.Getenv("GREGOR_INTEROP") == "1" {
-		j, err := newJava(t.TempDir())
+		j, err := newJava(t.TempDir(), "kafka-2.7.2")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -77,7 +77,7 @@ func four(t *testing.T, ctx context.Context, brokers int) []*place {
 		}
 		p := &place{apache: i%2 == 0, kind: kind, dir: t.TempDir(), bin: bin}
 		if p.apache {
-			if p.java, err = newJava(t.TempDir()); err != nil {
+			if p.java, err = newJava(t.TempDir(), "kafka-2.7.2"); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(p.java.close)

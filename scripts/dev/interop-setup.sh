@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the interop tests run against, into ./.cache. What is there is left alone.
 # Usage: interop-setup.sh [kafka | clients | golden]   (default: the first two)
-#   kafka    Java, ZooKeeper, Apache Kafka 2.7.2
+#   kafka    Java, ZooKeeper, Apache Kafka 2.7.2, the kafka-transactions class of 3.0
 #   clients  kcat, kafka-clients 4.x and those of 0.8 to 1.1, Kafka Streams, kafka-python, librdkafka, and the programs built from integration/
 #   golden   kafka, and the brokers of 0.8.2.2 and 0.10.2.2, whose logs make golden records
 set -euo pipefail
@@ -36,6 +36,7 @@ if [ "$what" != clients ]; then
   apt default-jdk-headless javac
   apt zookeeper /usr/share/java/zookeeper.jar
   jars kafka-2.7.2
+  jars tools-3.0
 fi
 
 if [ "$what" = golden ]; then

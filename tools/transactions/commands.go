@@ -3,10 +3,12 @@ package transactions
 import (
 	"context"
 	"errors"
-	"math"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gregor/tools/internal/argparse"
 	"gregor/tools/internal/kclient"
@@ -39,6 +41,13 @@ func (c *command) describe(ctx context.Context) error {
 	id := c.flags.String("--transactional-id")
 	t, err := c.cluster.describe(ctx, id)
 	if err != nil {
+		asked := fmt.Sprintf("DescribeTransactions request for transactionalId `%s` failed ", id)
+		switch {
+		case errors.Is(err, errNoTransaction):
+			err = errors.New(asked + "because the ID could not be found")
+		case answered(err, 0):
+			err = errors.New(asked + "due to unexpected error\ngregor: the answer was: " + reason(err))
+		}
 		return failed(err, "Failed to describe transaction state of transactional-id `%s`", id)
 	}
 	since, lasts := orNone(t.start), "None"
@@ -108,17 +117,30 @@ func (c *command) abort(ctx context.Context) error {
 				return argparse.Errorf("Missing required argument %s", name)
 			}
 		}
-		if p.epoch < math.MinInt16 || p.epoch > math.MaxInt16 {
-			return argparse.Errorf("argument --producer-epoch: could not convert '%d' to Short", p.epoch)
-		}
 	}
 	// A producer whose first transaction hangs has seen no coordinator: 0 is not newer than any.
 	p.coordinatorEpoch = max(p.coordinatorEpoch, 0)
 	if err := c.cluster.abort(ctx, p); err != nil {
-		return failed(err, "Failed to abort transaction AbortTransactionSpec(topicPartition=%s, producerId=%d, producerEpoch=%d, coordinatorEpoch=%d)",
-			tp, p.id, p.epoch, p.coordinatorEpoch)
+		spec := fmt.Sprintf("AbortTransactionSpec(topicPartition=%s, producerId=%d, producerEpoch=%d, coordinatorEpoch=%d)", tp, p.id, p.epoch, p.coordinatorEpoch)
+		return failed(refused(err, spec, p.coordinatorEpoch), "Failed to abort transaction %s", spec)
 	}
 	return nil
+}
+
+// refused says why a broker did not write a marker.
+func refused(err error, spec string, coordinatorEpoch int32) error {
+	why := ""
+	switch {
+	case answered(err, kerr.InvalidProducerEpoch.Code):
+		why = "due an invalid producer epoch" // as Kafka's has it
+	case answered(err, kerr.TransactionCoordinatorFenced.Code):
+		why = fmt.Sprintf("since the provided coordinator epoch %d has been fenced by the active coordinator", coordinatorEpoch)
+	case answered(err, 0) && !answered(err, kerr.LeaderNotAvailable.Code): // that is no leader to ask
+		why = "due to unexpected error: " + reason(err)
+	default:
+		return err
+	}
+	return fmt.Errorf("WriteTxnMarkers request with %s failed %s", spec, why)
 }
 
 func (c *command) findHanging(ctx context.Context) error {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"gregor/tools/internal/argparse"
 	"gregor/tools/internal/cli"
 	"gregor/tools/internal/kclient"
@@ -47,7 +49,7 @@ var actions = []action{
 		{Name: "--partition", Kind: argparse.Int, Meta: "PARTITION", Required: true, Doc: "partition number"},
 		{Name: "--start-offset", Kind: argparse.Long, Meta: "START_OFFSET", Doc: "where the transaction begins; or all of the following:"},
 		{Name: "--producer-id", Kind: argparse.Long, Meta: "PRODUCER_ID", Doc: "producer id"},
-		{Name: "--producer-epoch", Kind: argparse.Int, Meta: "PRODUCER_EPOCH", Doc: "producer epoch"},
+		{Name: "--producer-epoch", Kind: argparse.Short, Meta: "PRODUCER_EPOCH", Doc: "producer epoch"},
 		{Name: "--coordinator-epoch", Kind: argparse.Int, Meta: "COORDINATOR_EPOCH", Doc: "coordinator epoch"},
 	}, (*command).abort},
 	{"find-hanging", []argparse.Arg{
@@ -82,7 +84,7 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		}
 		return base.Fail(stderr, argparse.Errorf("invalid choice: '%s' (choose from %s)", args[at], strings.Join(names, ", ")))
 	}
-	p := &argparse.Parser{Prog: prog + " " + a.name, About: a.name, Args: a.args}
+	p := &argparse.Parser{Prog: prog + " " + a.name, Tool: prog, About: a.name, Args: a.args}
 	flags, err := p.Parse(args[at+1:])
 	if flags != nil && flags.Help {
 		p.Help(stdout)
@@ -94,7 +96,7 @@ func Main(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	settings := map[string]string{}
 	if o.Has("--command-config") {
 		if settings, err = props.Load(o.String("--command-config")); err != nil {
-			fmt.Fprintf(stderr, "Failed to load admin client properties: %v.\n", err)
+			fmt.Fprintf(stderr, "Failed to load admin client properties: %s\n", strings.TrimPrefix(err.Error(), "java.nio.file.NoSuchFileException: "))
 			return 1
 		}
 	}
@@ -150,12 +152,22 @@ type command struct {
 
 // failed says what could not be done, and why.
 func failed(err error, format string, args ...any) error {
+	return fmt.Errorf("%s: %s", fmt.Sprintf(format, args...), reason(err))
+}
+
+// reason is what a broker answered, without Java's name for it.
+func reason(err error) string {
 	var api *kclient.APIError
-	why := err.Error()
 	if errors.As(err, &api) {
-		why = api.Message
+		return api.Message
 	}
-	return fmt.Errorf("%s: %s", fmt.Sprintf(format, args...), why)
+	return err.Error()
+}
+
+// answered says whether err is a broker's answer with that code; 0 is any code.
+func answered(err error, code int16) bool {
+	var api *kclient.APIError
+	return errors.As(err, &api) && api.Code > 0 && api.Code != kerr.RequestTimedOut.Code && (code == 0 || api.Code == code)
 }
 
 // table prints rows under their headers, padded and with tabs between them.

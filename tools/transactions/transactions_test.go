@@ -137,15 +137,14 @@ u    	0        	7         	2            	-1              	11         	2400000   
 
 func TestOnlyTheNamedTransactionIsAborted(t *testing.T) {
 	for line, want := range map[string]string{
-		"abort --topic t --partition 1 --start-offset 12":                                            "9 1 4",
-		"abort --topic t --partition 1 --start-offset 13":                                            "10 0 0",
-		"abort --topic u --partition 0 --producer-id 7 --producer-epoch 2 --coordinator-epoch -1":    "7 2 0",
-		"abort --topic t --partition 1 --start-offset -1":                                            "Could not find any open transactions starting at offset -1 on partition t-1",
-		"abort --topic t --partition 1 --start-offset 99":                                            "Could not find any open transactions starting at offset 99 on partition t-1",
-		"abort --topic t --partition 1":                                                              "The transaction to abort must be identified either with --start-offset (for brokers on 3.0 or above) or with --producer-id, --producer-epoch, and --coordinator-epoch (for older brokers)",
-		"abort --topic t --partition 1 --producer-id 7":                                              "Missing required argument --producer-epoch",
-		"abort --topic t --partition 1 --producer-id 7 --producer-epoch 1":                           "Missing required argument --coordinator-epoch",
-		"abort --topic t --partition 1 --producer-id 7 --producer-epoch 70000 --coordinator-epoch 1": "argument --producer-epoch: could not convert '70000' to Short",
+		"abort --topic t --partition 1 --start-offset 12":                                         "9 1 4",
+		"abort --topic t --partition 1 --start-offset 13":                                         "10 0 0",
+		"abort --topic u --partition 0 --producer-id 7 --producer-epoch 2 --coordinator-epoch -1": "7 2 0",
+		"abort --topic t --partition 1 --start-offset -1":                                         "Could not find any open transactions starting at offset -1 on partition t-1",
+		"abort --topic t --partition 1 --start-offset 99":                                         "Could not find any open transactions starting at offset 99 on partition t-1",
+		"abort --topic t --partition 1":                                                           "The transaction to abort must be identified either with --start-offset (for brokers on 3.0 or above) or with --producer-id, --producer-epoch, and --coordinator-epoch (for older brokers)",
+		"abort --topic t --partition 1 --producer-id 7":                                           "Missing required argument --producer-epoch",
+		"abort --topic t --partition 1 --producer-id 7 --producer-epoch 1":                        "Missing required argument --coordinator-epoch",
 		"find-hanging": "The `find-hanging` command requires either --topic or --broker-id to limit the scope of the search",
 		"find-hanging --broker-id 1 --partition 3": "The --partition argument requires --topic to be provided",
 	} {
@@ -162,11 +161,26 @@ func TestOnlyTheNamedTransactionIsAborted(t *testing.T) {
 	}
 }
 
+// What the class of Kafka 3.0 says of each answer.
+func TestWhyAMarkerWasNotWritten(t *testing.T) {
+	for code, want := range map[*kerr.Error]string{
+		kerr.InvalidProducerEpoch:         "WriteTxnMarkers request with SPEC failed due an invalid producer epoch",
+		kerr.TransactionCoordinatorFenced: "WriteTxnMarkers request with SPEC failed since the provided coordinator epoch 4 has been fenced by the active coordinator",
+		kerr.CorruptMessage: "WriteTxnMarkers request with SPEC failed due to unexpected error: This message has failed its CRC checksum, " +
+			"exceeds the valid size, has a null key for a compacted topic, or is otherwise corrupt.",
+		kerr.LeaderNotAvailable: kclient.Error(kerr.LeaderNotAvailable.Code, nil).Error(),
+	} {
+		if got := refused(kclient.Error(code.Code, nil), "SPEC", 4).Error(); got != want {
+			t.Errorf("%v: %s, want %s", code, got, want)
+		}
+	}
+}
+
 func TestFailuresSayWhatWasAsked(t *testing.T) {
 	why := kclient.Error(kerr.ClusterAuthorizationFailed.Code, nil)
 	for line, want := range map[string]string{
 		"list":                            "Failed to list transactions: ",
-		"describe --transactional-id pay": "Failed to describe transaction state of transactional-id `pay`: ",
+		"describe --transactional-id pay": "Failed to describe transaction state of transactional-id `pay`: DescribeTransactions request for transactionalId `pay` failed due to unexpected error\ngregor: the answer was: ",
 		"describe-producers --topic t --partition 0":      "Failed to describe producers for partition t-0 on leader: ",
 		"abort --topic t --partition 1 --start-offset 12": "Failed to validate producer state for partition t-1: ",
 		"find-hanging --topic t --partition 1":            "Failed to describe producers for 1 partitions on the leaders: ",
@@ -178,7 +192,7 @@ func TestFailuresSayWhatWasAsked(t *testing.T) {
 			t.Errorf("%s: exit %d, %q", line, code, errs)
 		}
 	}
-	if _, errs, _ := do(t, example(), "describe --transactional-id none"); !strings.Contains(errs, "`none`: The transactionalId could not be found") {
+	if _, errs, _ := do(t, example(), "describe --transactional-id none"); !strings.Contains(errs, "`none`: DescribeTransactions request for transactionalId `none` failed because the ID could not be found\n") {
 		t.Error(errs)
 	}
 }
@@ -194,8 +208,9 @@ func TestWordsAreSplitAtTheCommand(t *testing.T) {
 	var out, errs bytes.Buffer
 	for line, want := range map[string]string{
 		"": "argument --bootstrap-server is required", "--bootstrap-server a:1": "too few arguments",
-		"--bootstrap-server a:1 dance": "invalid choice: 'dance' (choose from 'list', 'describe', 'describe-producers', 'abort', 'find-hanging')",
-		"--bootstrap-server a:1 abort": "argument --topic is required", "--bootstrap-server a:1 list --all": "unrecognized arguments: '--all'",
+		"--bootstrap-server a:1 dance":                        "invalid choice: 'dance' (choose from 'list', 'describe', 'describe-producers', 'abort', 'find-hanging')",
+		"--bootstrap-server a:1 abort --producer-epoch 70000": `kafka-transactions.sh: error: argument --producer-epoch: could not convert '70000' to Short (Value out of range. Value:"70000" Radix:10)`,
+		"--bootstrap-server a:1 abort":                        "argument --topic is required", "--bootstrap-server a:1 list --all": "unrecognized arguments: '--all'",
 	} {
 		errs.Reset()
 		if code := Main(strings.Fields(line), nil, &out, &errs); code != 1 || !strings.Contains(errs.String(), want) {

@@ -9,6 +9,7 @@
 package argparse
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -25,6 +26,7 @@ const (
 	String Kind = iota
 	Int
 	Long
+	Short
 	Flag
 	Many
 )
@@ -44,6 +46,7 @@ type Arg struct {
 // Parser holds the flags of one tool.
 type Parser struct {
 	Prog  string
+	Tool  string // the name in messages, if that is not Prog
 	About string
 	Args  []Arg
 }
@@ -168,11 +171,17 @@ func (a *Arg) check(v string) error {
 		bits, name = 32, "Integer"
 	case Long:
 		bits, name = 64, "Long"
+	case Short:
+		bits, name = 16, "Short"
 	case String, Flag, Many:
 	}
 	if bits > 0 {
 		if _, err := strconv.ParseInt(v, 10, bits); err != nil {
-			return Errorf("argument %s: could not convert '%s' to %s (For input string: \"%s\")", a.Name, v, name, v)
+			why := fmt.Sprintf(`For input string: "%s"`, v)
+			if n, err := strconv.ParseInt(v, 10, 32); err == nil { // which Java's Short tells apart
+				why = fmt.Sprintf(`Value out of range. Value:"%d" Radix:10`, n)
+			}
+			return Errorf("argument %s: could not convert '%s' to %s (%s)", a.Name, v, name, why)
 		}
 	}
 	if a.Choices != nil && !slices.Contains(a.Choices, v) {
@@ -228,7 +237,7 @@ func (o *Options) Int(name string) int64 {
 
 // Fail shows an error under the usage, and returns exit code 1.
 func (p *Parser) Fail(w io.Writer, err error) int {
-	fmt.Fprintf(w, "%s%s: error: %s\n", p.usage(), p.Prog, err)
+	fmt.Fprintf(w, "%s%s: error: %s\n", p.usage(), cmp.Or(p.Tool, p.Prog), err)
 	return 1
 }
 
@@ -271,7 +280,7 @@ func (a *Arg) synopsis() string {
 		return a.Name
 	case Many:
 		return a.Name + " " + a.Meta + " [" + a.Meta + " ...]"
-	case String, Int, Long:
+	case String, Int, Long, Short:
 	}
 	return a.Name + " " + a.Meta
 }

@@ -103,8 +103,10 @@ func (a *Admin) ListOffsets(ctx context.Context, tps []TopicPartition, timestamp
 	return out, nil
 }
 
-// Leaders groups partitions by the broker to ask.
+// Leaders groups partitions by the broker to ask. A topic that is not there is waited for, no longer than default.api.timeout.ms.
 func (a *Admin) Leaders(ctx context.Context, tps []TopicPartition) (map[int32][]TopicPartition, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
 	var names []string
 	for _, tp := range tps {
 		if !slices.Contains(names, tp.Topic) {
