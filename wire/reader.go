@@ -160,10 +160,16 @@ func (r *Reader) length32(compact bool) int {
 }
 
 func (r *Reader) length16(compact bool) int {
-	if compact {
-		return r.compactLength()
+	if !compact {
+		return int(r.Int16())
 	}
-	return int(r.Int16())
+	// A compact length has room for more, and other versions have to say the same string with 16 bits.
+	n := r.compactLength()
+	if n > math.MaxInt16 {
+		r.fail(fmt.Sprintf("string of %d bytes", n))
+		return 0
+	}
+	return n
 }
 
 func (r *Reader) compactLength() int {

@@ -134,6 +134,12 @@ func TestReaderBounds(t *testing.T) {
 	if r.Bytes(true); r.Err() == nil {
 		t.Error("length of 4 GB passed")
 	}
+	for n, passes := range map[int]bool{math.MaxInt16: true, math.MaxInt16 + 1: false} {
+		r = wire.NewReader(append(binary.AppendUvarint(nil, uint64(n)+1), make([]byte, n)...))
+		if got := r.String(true); (r.Err() == nil) != passes || passes && len(got) != n {
+			t.Errorf("a compact string of %d bytes: %v", n, r.Err())
+		}
+	}
 	r = wire.NewReader([]byte{0xff, 0xff})
 	if r.String(false); r.Err() == nil {
 		t.Error("null passed as a string")
