@@ -3,10 +3,12 @@ package handlers
 import (
 	"bytes"
 	"context"
+	"math"
 	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/sirupsen/logrus"
@@ -148,8 +150,18 @@ func (w *joining) take(req *kmsg.JoinGroupRequest) {
 		if j.Instance != nil {
 			prefix = *j.Instance
 		}
-		j.NewID = prefix + "-" + uuid.NewString()
+		j.NewID = newMemberID(prefix)
 	}
+}
+
+// newMemberID is the prefix, or as much of it as answers with 16 bits for a length have room for, and what nobody else has.
+func newMemberID(prefix string) string {
+	unique := "-" + uuid.NewString()
+	room := min(len(prefix), math.MaxInt16-len(unique))
+	for room > 0 && room < len(prefix) && !utf8.RuneStart(prefix[room]) {
+		room--
+	}
+	return prefix[:room] + unique
 }
 
 // RequestClosed is called when the client is gone, or the broker stops.

@@ -18,15 +18,50 @@ func (h *Groups) exists(topic string, partition int32) bool {
 	return ok
 }
 
+// once returns topics that name each partition once, as Kafka's maps do: the last mention counts, and a topic without partitions does not.
+func once[T, P any](topics []T, of func(*T) (string, *[]P), number func(*P) int32) []T {
+	type place struct{ topic, partition int }
+	names, places := make(map[string]int, len(topics)), map[fsm.TP]place{}
+	var out []T
+	for i := range topics {
+		name, parts := of(&topics[i])
+		if len(topics) == 1 && len(*parts) == 1 {
+			return topics // as most are
+		}
+		from := *parts
+		for j := range from {
+			tp := fsm.TP{Topic: name, Partition: number(&from[j])}
+			if at, twice := places[tp]; twice {
+				_, parts := of(&out[at.topic])
+				(*parts)[at.partition] = from[j]
+				continue
+			}
+			at, has := names[name]
+			if !has {
+				at = len(out)
+				names[name] = at
+				out = append(out, topics[i])
+				_, parts := of(&out[at])
+				*parts = make([]P, 0, len(from))
+			}
+			_, parts := of(&out[at])
+			places[tp] = place{at, len(*parts)}
+			*parts = append(*parts, from[j])
+		}
+	}
+	return out
+}
+
 // placedCommit is a commit and where its answer goes.
 type placedCommit struct{ topic, partition int }
 
 func (h *Groups) fetchOffsets(ctx context.Context, r *server.Request, req *kmsg.OffsetFetchRequest) kmsg.Response {
+	all := r.Version >= 2 && req.Topics == nil
+	req.Topics = once(req.Topics, func(t *kmsg.OffsetFetchRequestTopic) (string, *[]int32) { return t.Topic, &t.Partitions }, func(p *int32) int32 { return *p })
 	if r.Version == 0 {
 		return h.fetchOffsets0(ctx, req)
 	}
 	resp := kmsg.NewPtrOffsetFetchResponse()
-	all := r.Version >= 2 && req.Topics == nil
 	var tps []fsm.TP
 	for i := range req.Topics {
 		for _, p := range req.Topics[i].Partitions {
@@ -97,6 +132,10 @@ func (h *Groups) deleteOffsets(_ context.Context, r *server.Request) error {
 	if err != nil {
 		return err
 	}
+	req.Topics = once(req.Topics, func(t *kmsg.OffsetDeleteRequestTopic) (string, *[]kmsg.OffsetDeleteRequestTopicPartition) {
+		return t.Topic, &t.Partitions
+	},
+		func(p *kmsg.OffsetDeleteRequestTopicPartition) int32 { return p.Partition })
 	resp := kmsg.NewPtrOffsetDeleteResponse()
 	var parts []fsm.Commit
 	var places []placedCommit

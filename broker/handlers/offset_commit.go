@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -52,6 +53,9 @@ func (h *Groups) commit(ctx context.Context, r *server.Request) error {
 	if err := op.decode(); err != nil {
 		op.free()
 		return err
+	}
+	if op.repeats() {
+		op.once()
 	}
 	switch {
 	case r.Version == 0:
@@ -131,6 +135,68 @@ func (op *commitOp) topic(b *wire.Reader, now, expires int64) {
 	}
 	t.to = len(op.parts)
 	op.topics = append(op.topics, t)
+}
+
+// fewTopics are compared with each other; of more a map is made.
+const fewTopics = 16
+
+// repeats says whether once has anything to do. It costs no allocation where partitions are in order, as clients send them.
+func (op *commitOp) repeats() bool {
+	if len(op.topics) > fewTopics {
+		return true
+	}
+	for i, t := range op.topics {
+		if t.from == t.to || slices.ContainsFunc(op.topics[:i], func(u commitTopic) bool { return u.name == t.name }) {
+			return true
+		}
+		for j := t.from + 1; j < t.to; j++ {
+			if op.parts[j].partition <= op.parts[j-1].partition {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// once keeps one mention of each partition, as Kafka's maps do: the last one counts, and a topic without partitions does not.
+func (op *commitOp) once() {
+	type key struct {
+		topic     string
+		partition int32
+	}
+	last, at := make(map[key]int, len(op.parts)), map[string]int{}
+	var names []string
+	var order [][]key // of each topic
+	for _, t := range op.topics {
+		for i := t.from; i < t.to; i++ {
+			k := key{t.name, op.parts[i].partition}
+			if _, twice := last[k]; !twice {
+				n, has := at[t.name]
+				if !has {
+					n = len(names)
+					at[t.name] = n
+					names, order = append(names, t.name), append(order, nil)
+				}
+				order[n] = append(order[n], k)
+			}
+			last[k] = i
+		}
+	}
+	parts, commits := op.parts, op.q.Commits
+	op.topics, op.parts, op.q.Commits = nil, nil, nil
+	for n, name := range names {
+		t := commitTopic{name: name, from: len(op.parts)}
+		for _, k := range order[n] {
+			part := parts[last[k]]
+			if part.at >= 0 {
+				op.q.Commits = append(op.q.Commits, commits[part.at])
+				part.at = int32(len(op.q.Commits)) - 1
+			}
+			op.parts = append(op.parts, part)
+		}
+		t.to = len(op.parts)
+		op.topics = append(op.topics, t)
+	}
 }
 
 // commit0 keeps the offsets in ZooKeeper, as version 0 means it.

@@ -127,6 +127,10 @@ func (h *Transactions) commitOffsets(_ context.Context, r *server.Request) error
 	if err != nil {
 		return err
 	}
+	req.Topics = once(req.Topics, func(t *kmsg.TxnOffsetCommitRequestTopic) (string, *[]kmsg.TxnOffsetCommitRequestTopicPartition) {
+		return t.Topic, &t.Partitions
+	},
+		func(p *kmsg.TxnOffsetCommitRequestTopicPartition) int32 { return p.Partition })
 	resp := kmsg.NewPtrTxnOffsetCommitResponse()
 	resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, len(req.Topics))
 	now := r.ReceivedAt.UnixMilli()

@@ -314,6 +314,24 @@ func offsetStoreCases(talk talker) []Case {
 			d.fetch(g, false, part(t, 0))
 			d.describe(g)
 		}),
+		talk(kmsg.OffsetCommit, "named twice", func(d *dialogue, g, t string) {
+			r := kmsg.NewPtrOffsetCommitRequest()
+			r.Group, r.Generation, r.RetentionTimeMillis = g, -1, -1
+			for i, ps := range [][]int32{{0, 0}, {}, {0, 9, 9}} {
+				rt := kmsg.OffsetCommitRequestTopic{Topic: t}
+				for j, n := range ps {
+					p := kmsg.NewOffsetCommitRequestTopicPartition()
+					p.Partition, p.Offset, p.Metadata, p.Timestamp = n, int64(10*i+j), ptr(""), -1
+					rt.Partitions = append(rt.Partitions, p)
+				}
+				r.Topics = append(r.Topics, rt)
+			}
+			r.Topics = append(r.Topics, kmsg.OffsetCommitRequestTopic{Topic: "of nothing"})
+			d.ask(r)
+			d.fetch(g, false, part(t, 0, 0), part("of nothing"), part(t, 0))
+			d.deleteOffsets(g, t, 0, 0, 9, 9)
+			d.fetch(g, false, part(t, 0))
+		}),
 		talk(kmsg.OffsetDelete, "refused", func(d *dialogue, g, t string) {
 			d.deleteOffsets("", t, 0)
 			d.deleteOffsets(g, t, 0)

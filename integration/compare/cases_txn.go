@@ -442,6 +442,19 @@ func txnOffsetCases(talk talker) []Case {
 		}
 	}
 	return []Case{
+		talk(kmsg.TxnOffsetCommit, "named twice", func(d *dialogue, id, t string) {
+			a := d.actor(id)
+			a.addOffsets(id)
+			a.commitOffset(id, t, 0, 7, func(r *kmsg.TxnOffsetCommitRequest) {
+				again := r.Topics[0].Partitions[0]
+				again.Offset = 8
+				r.Topics[0].Partitions = append(r.Topics[0].Partitions, again)
+				r.Topics = append(r.Topics, r.Topics[0], kmsg.TxnOffsetCommitRequestTopic{Topic: "of nothing"})
+			})
+			a.end(true)
+			a.over(true)
+			d.fetch(id, true, part(t, 0))
+		}),
 		talk(kmsg.TxnOffsetCommit, "pending until the marker", func(d *dialogue, id, t string) {
 			g, a := id, d.actor(id)
 			for _, commit := range []bool{true, false, true} {
