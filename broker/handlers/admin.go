@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 	"errors"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -106,8 +108,15 @@ func (f *fault) get() (code int16, message *string) {
 	case f.message == "":
 		return f.code, nil
 	}
-	return f.code, &f.message
+	text := f.message
+	if len(text) > maxMessage { // it quotes a name that is as long as names can be
+		text = strings.ToValidUTF8(text[:maxMessage], "")
+	}
+	return f.code, &text
 }
+
+// maxMessage is what answers with 16 bits for a length have room for.
+const maxMessage = math.MaxInt16
 
 // unexpected is an error that no client caused: ZooKeeper lost, mostly. Kafka leaks UNKNOWN_SERVER_ERROR to clients, which gives up at
 // once; while the broker stops or ZooKeeper is away the request may as well be tried again later.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // A client id or group.instance.id may be as long as a string can be; the member id made of it has to fit too, and stays text.
@@ -36,6 +38,15 @@ func TestEachPartitionOnce(t *testing.T) {
 		got := once(*in, func(t *topic) (string, *[]int32) { return t.name, &t.parts }, func(p *int32) int32 { return *p % 100 })
 		if fmt.Sprint(got) != want {
 			t.Errorf("%v: %v, want %s", *in, got, want)
+		}
+	}
+}
+
+// An answer that quotes a name as long as names can be must still be one that can be read.
+func TestAMessageFitsIntoAString(t *testing.T) {
+	for text, want := range map[string]int{"short": 5, strings.Repeat("é", math.MaxInt16): math.MaxInt16 - 1} {
+		if _, got := failure(kerr.InvalidTopicException, text).get(); len(*got) != want || !utf8.ValidString(*got) {
+			t.Errorf("%d bytes of %d, want %d", len(*got), len(text), want)
 		}
 	}
 }
