@@ -137,10 +137,13 @@ func (op *commitOp) topic(b *wire.Reader, now, expires int64) {
 	op.topics = append(op.topics, t)
 }
 
-// fewTopics are compared with each other; of more a map is made.
-const fewTopics = 16
+// So few topics, and so few partitions of one that are not in order, are compared with each other; of more a map is made.
+const (
+	fewTopics     = 16
+	fewPartitions = 64
+)
 
-// repeats says whether once has anything to do. It costs no allocation where partitions are in order, as clients send them.
+// repeats says whether once has anything to do, or may have. It costs no allocation.
 func (op *commitOp) repeats() bool {
 	if len(op.topics) > fewTopics {
 		return true
@@ -149,10 +152,24 @@ func (op *commitOp) repeats() bool {
 		if t.from == t.to || slices.ContainsFunc(op.topics[:i], func(u commitTopic) bool { return u.name == t.name }) {
 			return true
 		}
-		for j := t.from + 1; j < t.to; j++ {
-			if op.parts[j].partition <= op.parts[j-1].partition {
-				return true
-			}
+		if repeats(op.parts[t.from:t.to]) {
+			return true
+		}
+	}
+	return false
+}
+
+func repeats(parts []commitPart) bool {
+	rises := true
+	for i := 1; i < len(parts); i++ {
+		rises = rises && parts[i].partition > parts[i-1].partition
+	}
+	if rises || len(parts) > fewPartitions {
+		return !rises
+	}
+	for i := range parts {
+		if slices.ContainsFunc(parts[:i], func(p commitPart) bool { return p.partition == parts[i].partition }) {
+			return true
 		}
 	}
 	return false

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -119,15 +122,20 @@ func TestEveryVersionOfACommitIsAnsweredAsKmsgWould(t *testing.T) {
 		req := commitRequest(v, id, "unknown", "neither", "t")
 		gone := req.Topics[2].Partitions[9]
 		gone.Partition = 20
-		req.Topics[2].Partitions = append(req.Topics[2].Partitions, gone)
+		long, wordy := strings.Repeat("x", 4097), gone
+		wordy.Partition, wordy.Metadata = 12, &long
+		req.Topics[2].Partitions = append(req.Topics[2].Partitions, gone, wordy)
 		want := kmsg.NewPtrOffsetCommitResponse()
 		want.SetVersion(v)
 		for i, rt := range req.Topics {
 			wt := kmsg.OffsetCommitResponseTopic{Topic: rt.Topic}
 			for j, p := range rt.Partitions {
 				wp := kmsg.OffsetCommitResponseTopicPartition{Partition: p.Partition}
-				if i < 2 || j == 10 {
+				switch {
+				case i < 2 || j == 10:
 					wp.ErrorCode = kerr.UnknownTopicOrPartition.Code
+				case j == 11:
+					wp.ErrorCode = kerr.OffsetMetadataTooLarge.Code
 				}
 				wt.Partitions = append(wt.Partitions, wp)
 			}
@@ -150,6 +158,36 @@ func TestEveryVersionOfACommitIsAnsweredAsKmsgWould(t *testing.T) {
 				t.Errorf("version %d, partition %d: %+v", v, p, f.Offset)
 			}
 		}
+	}
+}
+
+// Of a partition that is named more than once the last mention counts, and it is answered once, where it was named first.
+func TestACommitThatNamesPartitionsTwice(t *testing.T) {
+	pl := newCommitPlane(t)
+	cl := pl.dial()
+	commit := func(p int32, offset int64) kmsg.OffsetCommitRequestTopicPartition {
+		return kmsg.OffsetCommitRequestTopicPartition{Partition: p, Offset: offset}
+	}
+	req := commitRequest(7, "g", "t", "unknown", "t")
+	req.Topics[0].Partitions = []kmsg.OffsetCommitRequestTopicPartition{commit(3, 1), commit(1, 2), commit(3, 3)}
+	req.Topics[1].Partitions = nil
+	req.Topics[2].Partitions = []kmsg.OffsetCommitRequestTopicPartition{commit(1, 4), commit(2, 5)}
+	cl.send(req)
+	resp := cl.recv(req).(*kmsg.OffsetCommitResponse)
+	var answered []int32
+	for _, p := range resp.Topics[0].Partitions {
+		answered = append(answered, p.Partition)
+	}
+	if len(resp.Topics) != 1 || !slices.Equal(answered, []int32{3, 1, 2}) {
+		t.Errorf("%+v", resp.Topics)
+	}
+	list, _ := pl.c.Fetch("g", nil, true, false)
+	got := map[int32]int64{}
+	for _, f := range list {
+		got[f.Partition] = f.Offset.Offset
+	}
+	if want := map[int32]int64{1: 4, 2: 5, 3: 3}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
@@ -276,9 +314,10 @@ func compareCommit(t *testing.T, op *commitOp, part *commitPart, req *kmsg.Offse
 	}
 }
 
-// commitFrame is a request of ten offsets as it goes over the wire, and the length of its answer.
+// commitFrame is a request of ten offsets, not in the order of their partitions, as it goes over the wire, and the length of its answer.
 func commitFrame(groupID string) (frame []byte, answer int) {
 	req := commitRequest(8, groupID, "t")
+	slices.Reverse(req.Topics[0].Partitions)
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("bench")).AppendRequest(nil, req, 1), 4 + 4 + 1 + 4 + 1 + 2 + 1 + 10*7 + 1 + 1
 }
 
