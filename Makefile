@@ -61,7 +61,7 @@ endif
 # brokers of each.
 bench-peer: build
 	scripts/dev/interop-setup.sh kafka
-	$(GO) run ./tools/perf peer $(if $(CLUSTER),-cluster -heap $(or $(HEAP),512m)) $(if $(SECONDS),-seconds $(SECONDS)) $(ROWS)
+	$(GO) run ./tools/perf peer $(if $(CLUSTER),-cluster -heap $(or $(HEAP),1g)) $(if $(SECONDS),-seconds $(SECONDS)) $(ROWS)
 
 # What Apache Kafka 2.7.2 writes: recorded into storage/testdata/golden. CASES="codec-none unclean" records only these.
 golden:
