@@ -175,44 +175,29 @@ func repeats(parts []commitPart) bool {
 	return false
 }
 
-// once keeps one mention of each partition, as Kafka's maps do: the last one counts, and a topic without partitions does not.
+// once keeps one mention of each partition.
 func (op *commitOp) once() {
-	type key struct {
-		topic     string
-		partition int32
+	type mention struct {
+		topic string
+		parts []commitPart
 	}
-	last, at := make(map[key]int, len(op.parts)), map[string]int{}
-	var names []string
-	var order [][]key // of each topic
-	for _, t := range op.topics {
-		for i := t.from; i < t.to; i++ {
-			k := key{t.name, op.parts[i].partition}
-			if _, twice := last[k]; !twice {
-				n, has := at[t.name]
-				if !has {
-					n = len(names)
-					at[t.name] = n
-					names, order = append(names, t.name), append(order, nil)
-				}
-				order[n] = append(order[n], k)
-			}
-			last[k] = i
-		}
+	topics := make([]mention, len(op.topics))
+	for i, t := range op.topics {
+		topics[i] = mention{t.name, op.parts[t.from:t.to]}
 	}
-	parts, commits := op.parts, op.q.Commits
+	topics = once(topics, func(m *mention) (string, *[]commitPart) { return m.topic, &m.parts }, func(p *commitPart) int32 { return p.partition })
+	commits := op.q.Commits
 	op.topics, op.parts, op.q.Commits = nil, nil, nil
-	for n, name := range names {
-		t := commitTopic{name: name, from: len(op.parts)}
-		for _, k := range order[n] {
-			part := parts[last[k]]
+	for _, m := range topics {
+		from := len(op.parts)
+		for _, part := range m.parts {
 			if part.at >= 0 {
 				op.q.Commits = append(op.q.Commits, commits[part.at])
 				part.at = int32(len(op.q.Commits)) - 1
 			}
 			op.parts = append(op.parts, part)
 		}
-		t.to = len(op.parts)
-		op.topics = append(op.topics, t)
+		op.topics = append(op.topics, commitTopic{name: m.topic, from: from, to: len(op.parts)})
 	}
 }
 

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"gregor/internal/rawio"
 )
@@ -221,20 +218,14 @@ func (in *input) readOnce(fd uintptr) bool {
 		in.room()
 		dst = in.chunk.b[in.w:]
 	}
-	n, err := rawio.Read(fd, dst)
-	switch {
-	case err == unix.EAGAIN:
+	n, again, err := rawio.Receive(fd, dst)
+	if again {
 		if in.dst == nil {
 			in.rest()
 		}
 		in.lowWater.Await(fd, len(in.dst))
 		return false
-	case err != nil:
-		in.err = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)}
-	case n == 0:
-		in.err = io.EOF
-	default:
-		in.n = n
 	}
+	in.n, in.err = n, err
 	return true
 }

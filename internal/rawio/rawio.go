@@ -8,6 +8,9 @@
 package rawio
 
 import (
+	"io"
+	"net"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +28,21 @@ func Read(fd uintptr, p []byte) (int, error) {
 			return result(n, errno)
 		}
 	}
+}
+
+// Receive is Read for the function that a socket's RawConn.Read calls: again says that nothing is there yet, the end is io.EOF, and other errors
+// are as package net words them.
+func Receive(fd uintptr, p []byte) (n int, again bool, err error) {
+	n, err = Read(fd, p)
+	switch {
+	case err == unix.EAGAIN:
+		return 0, true, nil
+	case err != nil:
+		return 0, false, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)}
+	case n == 0:
+		return 0, false, io.EOF
+	}
+	return n, false, nil
 }
 
 // Write writes to a non-blocking descriptor.

@@ -3,10 +3,7 @@ package peer
 import (
 	"io"
 	"net"
-	"os"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"gregor/internal/rawio"
 )
@@ -52,17 +49,11 @@ func (r *reader) Read(p []byte) (int, error) {
 
 // readOnce is called by the poller until it returns true: at first at once, then whenever the socket is readable.
 func (r *reader) readOnce(fd uintptr) bool {
-	n, err := rawio.Read(fd, r.p)
-	switch {
-	case err == unix.EAGAIN:
+	n, again, err := rawio.Receive(fd, r.p)
+	if again {
 		r.lowWater.Await(fd, len(r.p))
 		return false
-	case err != nil:
-		r.err = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", err)}
-	case n == 0:
-		r.err = io.EOF
-	default:
-		r.n = n
 	}
+	r.n, r.err = n, err
 	return true
 }
