@@ -268,13 +268,13 @@ var abuses = []abuse{
 		r := joinOf("gone", "")
 		r.Version = 3
 		_, _ = c.Write(c.Frame(r))
-		for { // until it waits
+		eventually(m.t, m.ctx, time.Minute, "the second member waits", func() error {
 			d := m.ask(3, describeOf("gone")).(*kmsg.DescribeGroupsResponse)
-			if len(d.Groups[0].Members) == 2 {
-				break
+			if n := len(d.Groups[0].Members); n != 2 {
+				return fmt.Errorf("%d members", n)
 			}
-			time.Sleep(20 * time.Millisecond)
-		}
+			return nil
+		})
 		_ = c.Close()
 		out = append(out, codesOf(m.ask(3, describeOf("gone")), m.ask(3, joinOf("gone", first.MemberID)))...)
 		return append(out, codesOf(m.ask(3, describeOf("gone")))...)
@@ -432,7 +432,7 @@ func TestMisuse(t *testing.T) {
 		b := startBroker(t, ctx, o)
 		createTopic(t, ctx, b, "t", 1, nil)
 		m := &misuse{t: t, ctx: ctx, addr: b.Addr, kafka: o.Kind == peer.Kafka, many: 10_000}
-		if os.Getenv("FULL") == "1" {
+		if full() {
 			m.many = 100_000
 		}
 		m.coordinated()
@@ -445,31 +445,28 @@ func TestMisuse(t *testing.T) {
 			t.Errorf("%s:\nkafka  %s\ngregor %s", a.name, strings.Join(kafka, "\n       "), strings.Join(gregor, "\n       "))
 		}
 	}
-	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) { // the last members are forgotten
-		g, h := inUse(t, ctx, metrics)
-		if g <= goroutines+10 && h <= heap+16<<20 {
-			break
+	eventually(t, ctx, 2*time.Minute, "the last members are forgotten", func() error {
+		if g, h := inUse(t, ctx, metrics); g > goroutines+10 || h > heap+16<<20 {
+			return fmt.Errorf("%d goroutines and %d bytes in use, %d and %d before", g, h, goroutines, heap)
 		}
-		if time.Now().After(end) {
-			t.Fatalf("%d goroutines and %d bytes in use, %d and %d before", g, h, goroutines, heap)
-		}
-	}
+		return nil
+	})
 }
 
 // coordinated waits until there are both coordinators.
 func (m *misuse) coordinated() {
-	for {
+	eventually(m.t, m.ctx, 2*time.Minute, "both coordinators serve", func() error {
 		find := kmsg.NewPtrFindCoordinatorRequest()
 		m.ask(1, find)
 		find.CoordinatorType = 1
 		m.ask(1, find)
 		d, _ := m.ask(3, describeOf("x")).(*kmsg.DescribeGroupsResponse)
 		p, _ := m.ask(1, initOf("first", 1000)).(*kmsg.InitProducerIDResponse)
-		if d != nil && d.Groups[0].ErrorCode == 0 && p != nil && p.ErrorCode == 0 {
-			return
+		if d == nil || d.Groups[0].ErrorCode != 0 || p == nil || p.ErrorCode != 0 {
+			return fmt.Errorf("groups %+v, transactions %+v", d, p)
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
+		return nil
+	})
 }
 
 // inUse is what a broker's profiles count: goroutines, and bytes of the heap after a collection.
