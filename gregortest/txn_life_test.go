@@ -104,12 +104,20 @@ func TestTransactionsOutliveTheBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := kadm.NewClient(raw)
-	stable, err := admin.ListCommittedOffsets(ctx, "t")
-	end, err2 := admin.ListEndOffsets(ctx, "t")
-	s, _ := stable.Lookup("t", 0)
-	e, _ := end.Lookup("t", 0)
-	if err != nil || err2 != nil || s.Offset != e.Offset-1 {
-		t.Errorf("after the restart the last stable offset is %d of %d, %v, %v", s.Offset, e.Offset, err, err2)
+	var s, e kadm.ListedOffset
+	for there := false; !there; { // at first the broker has not been told of the topic
+		stable, err := admin.ListCommittedOffsets(ctx, "t")
+		end, err2 := admin.ListEndOffsets(ctx, "t")
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		var known bool
+		s, known = stable.Lookup("t", 0)
+		e, there = end.Lookup("t", 0)
+		there = there && known
+	}
+	if s.Err != nil || e.Err != nil || s.Offset != e.Offset-1 {
+		t.Errorf("after the restart the last stable offset is %d of %d, %v, %v", s.Offset, e.Offset, s.Err, e.Err)
 	}
 	find := kmsg.NewPtrFindCoordinatorRequest()
 	find.CoordinatorKey, find.CoordinatorType = "stays", 1
